@@ -158,7 +158,7 @@ impl PluginHost {
     /// Reads a cached file. A damaged one counts as missing.
     async fn inspect_cached(&self, target: &Target, artifact: CachedArtifact) -> Option<Content> {
         let kind = artifact.record().kind();
-        let content = LoadedContent::InCache(artifact).into_memory().await.ok()?;
+        let content = LoadedContent::read(&artifact).await.ok()?;
         let artifact = content.artifact(kind, target.name()).ok()?;
         Some(self.content(target, &artifact))
     }

@@ -102,14 +102,17 @@ fn discover(
             read => read,
         };
     }
-    let in_working = working.map(|folder| working_files(folder, names));
-    let in_working = in_working.unwrap_or_default();
-    if let Some(path) = in_working.own {
+    let in_working = |owner: Owner| {
+        let mut files = candidates(working?, names);
+        files.find(|path| is_there(path) && owner_of(path) == owner)
+    };
+    if let Some(path) = in_working(Owner::Own) {
         return ConfigFile::read(path);
     }
     let candidates = folders.iter().flat_map(|folder| candidates(folder, names));
     let known = candidates.into_iter().find(|path| is_there(path));
-    match (known.or(in_working.root), in_working.other) {
+    let known = known.or_else(|| in_working(Owner::Root));
+    match (known, in_working(Owner::Other)) {
         (Some(path), foreign) => {
             let mut file = ConfigFile::read(path)?;
             file.warn(foreign.map(|path| {
@@ -133,27 +136,13 @@ fn discover(
     }
 }
 
-/// The first config file of each owner in the working folder.
-#[derive(Default)]
-struct WorkingFiles {
-    own: Option<PathBuf>,
-    root: Option<PathBuf>,
-    other: Option<PathBuf>,
-}
-
-fn working_files(folder: &Path, names: &[&str]) -> WorkingFiles {
-    let mut files = WorkingFiles::default();
-    for path in candidates(folder, names).filter(|path| is_there(path)) {
-        let place = match owner(&path) {
-            Ok(Owner::Own) => &mut files.own,
-            Ok(Owner::Root) => &mut files.root,
-            // To read a link that leads nowhere is an error that says so.
-            Err(error) if error.kind() == ErrorKind::NotFound => &mut files.own,
-            Ok(Owner::Other) | Err(_) => &mut files.other,
-        };
-        place.get_or_insert(path);
+/// Determines the owner of a file. To read a link that leads nowhere is an error that says so.
+fn owner_of(path: &Path) -> Owner {
+    match owner(path) {
+        Ok(owner) => owner,
+        Err(error) if error.kind() == ErrorKind::NotFound => Owner::Own,
+        Err(_) => Owner::Other,
     }
-    files
 }
 
 /// Reports whether the name exists, also if it is not a file, or is a link that leads nowhere.

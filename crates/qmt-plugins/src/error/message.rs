@@ -23,19 +23,16 @@ impl fmt::Display for Error {
                 name,
                 nearest,
                 known,
-            } => write!(
-                f,
-                "the config names no plugin `{name}`{}; it names {}",
-                nearest
-                    .as_ref()
-                    .map(|name| format!(" (did you mean `{name}`?)"))
-                    .unwrap_or_default(),
-                if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
+            } => {
+                write!(f, "the config names no plugin `{name}`")?;
+                if let Some(name) = nearest {
+                    write!(f, " (did you mean `{name}`?)")?;
                 }
-            ),
+                match &**known {
+                    [] => f.write_str("; it names none"),
+                    known => write!(f, "; it names {}", known.join(", ")),
+                }
+            }
             Self::Source { text, .. } => write!(
                 f,
                 "`{text}` is neither the name of a plugin in the config nor a reference"
@@ -80,12 +77,18 @@ impl fmt::Display for Error {
                 locked,
                 locked_signed,
                 is_proven,
-            } => write!(
-                f,
-                "`{plugin}` is not loaded: `{reference}` {} {digest} ({signed}); the lockfile has \
-                 {locked} ({locked_signed})",
-                rolled_back(*is_proven)
-            ),
+            } => {
+                let what = if *is_proven {
+                    "was rolled back to"
+                } else {
+                    "has changed, and may have been rolled back, to"
+                };
+                write!(
+                    f,
+                    "`{plugin}` is not loaded: `{reference}` {what} {digest} ({signed}); the \
+                     lockfile has {locked} ({locked_signed})"
+                )
+            }
             Self::NotNewer {
                 reference,
                 digest,
@@ -102,33 +105,25 @@ impl fmt::Display for Error {
                 plugin,
                 reference,
                 source,
-            } => match source {
-                ArtifactError::Registry { what, .. } => {
-                    write!(f, "`{plugin}`: fetching the {what} of `{reference}` failed")
+            } => {
+                use ArtifactError as Cause;
+                write!(f, "`{plugin}`: ")?;
+                match source {
+                    Cause::Registry { what, .. } => {
+                        write!(f, "fetching the {what} of `{reference}` failed")
+                    }
+                    Cause::Manifest { .. } | Cause::DigestMismatch { .. } => {
+                        write!(f, "`{reference}` is not a valid image")
+                    }
+                    Cause::LimitExceeded { .. } => write!(f, "`{reference}` exceeds a limit"),
+                    Cause::TimedOut { .. } => write!(f, "fetching `{reference}` took too long"),
+                    Cause::Layer { .. }
+                    | Cause::Sink { .. }
+                    | Cause::TemporaryFile { .. }
+                    | Cause::Aborted => write!(f, "extracting the plugin of `{reference}` failed"),
+                    _ => write!(f, "`{reference}` does not contain a plugin for this host"),
                 }
-                ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. } => {
-                    write!(f, "`{plugin}`: `{reference}` is not a valid image")
-                }
-                ArtifactError::LimitExceeded { .. } => {
-                    write!(f, "`{plugin}`: `{reference}` exceeds a limit")
-                }
-                ArtifactError::TimedOut { .. } => {
-                    write!(f, "`{plugin}`: fetching `{reference}` took too long")
-                }
-                ArtifactError::Layer { .. }
-                | ArtifactError::Sink { .. }
-                | ArtifactError::TemporaryFile { .. }
-                | ArtifactError::Aborted => {
-                    write!(
-                        f,
-                        "`{plugin}`: extracting the plugin of `{reference}` failed"
-                    )
-                }
-                _ => write!(
-                    f,
-                    "`{plugin}`: `{reference}` does not contain a plugin for this host"
-                ),
-            },
+            }
             Self::Pack { destination, .. } => write!(
                 f,
                 "nothing was published as `{destination}`: the image can't be packed"
@@ -252,13 +247,5 @@ impl From<CacheError> for Error {
 impl From<LockfileError> for Error {
     fn from(error: LockfileError) -> Self {
         Self::Lockfile(error)
-    }
-}
-
-fn rolled_back(is_proven: bool) -> &'static str {
-    if is_proven {
-        "was rolled back to"
-    } else {
-        "has changed, and may have been rolled back, to"
     }
 }

@@ -47,7 +47,7 @@ impl Content {
     pub(crate) async fn of(cached: &Cached, mode: ReadMode) -> Result<Self, CacheError> {
         let artifact = cached.artifact();
         match mode {
-            ReadMode::Read => Self::InCache(artifact.clone()).into_memory().await,
+            ReadMode::Read => Self::read(artifact).await,
             ReadMode::Hash => {
                 if cached.is_hit() {
                     blocking(artifact, CachedArtifact::prove).await?;
@@ -88,16 +88,11 @@ impl Content {
         }
     }
 
-    /// Reads and hashes them on a thread that may block.
-    pub(crate) async fn into_memory(self) -> Result<Self, CacheError> {
-        match self {
-            Self::InMemory(..) => Ok(self),
-            Self::InCache(artifact) => {
-                let bytes = blocking(&artifact, CachedArtifact::read_proven).await?;
-                let digest = artifact.record().file_digest().clone();
-                Ok(Self::InMemory(bytes, digest))
-            }
-        }
+    /// Reads and hashes a file of the cache on a thread that may block.
+    pub(crate) async fn read(artifact: &CachedArtifact) -> Result<Self, CacheError> {
+        let bytes = blocking(artifact, CachedArtifact::read_proven).await?;
+        let digest = artifact.record().file_digest().clone();
+        Ok(Self::InMemory(bytes, digest))
     }
 }
 
@@ -206,8 +201,6 @@ pub(crate) async fn load(
         prepared: _prepared,
         ..
     } = artifact;
-    let content = content.into_memory().await;
-    let content = content.map_err(|source| Error::cache(&name, source))?;
     let artifact = content.artifact(kind, &name)?;
     let loader = loaders.for_kind(&name, kind)?;
     let failed = |source| Error::load(&name, "loading it", source);
