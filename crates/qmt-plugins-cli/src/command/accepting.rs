@@ -4,31 +4,31 @@ use qmt_plugins::config::scope_of;
 
 use crate::output::Output;
 
-/// Says that the config has a policy of the same scope, which can be given once.
-pub(super) fn in_place_of(applied: &str, image: &str) -> String {
-    if applied == scope_of(image) {
-        format!(", in place of the policy of `{applied}`,")
-    } else {
-        String::new()
+/// Returns config lines that accept a signer for the image's repository, under a line that says `what`
+/// they do. `policy` has the scope and the conditions of the policy that applied.
+pub(super) fn accepting(
+    output: &Output,
+    image: &str,
+    line: &str,
+    what: &str,
+    policy: Option<(&str, &[&str])>,
+) -> String {
+    let (mut place, mut lacking) = (String::new(), String::new());
+    if let Some((scope, conditions)) = policy {
+        // A scope can be given once.
+        if scope == scope_of(image) {
+            place = format!(", in place of the policy of `{scope}`,");
+        }
+        if !conditions.is_empty() {
+            let conditions = conditions.join("`, `");
+            lacking = format!("; add what else the policy of `{scope}` requires (`{conditions}`)");
+        }
     }
-}
-
-/// Says that the lines lack what the policy that applied requires besides a signer.
-pub(super) fn lacking(conditions: &[&str], applied: &str) -> String {
-    if conditions.is_empty() {
-        return String::new();
-    }
-    let conditions = conditions.join("`, `");
-    format!("; add what else the policy of `{applied}` requires (`{conditions}`)")
+    let lines = config_lines(output, image, line).replace('\n', "\n  ");
+    format!("\nthese config lines{place} {what}{lacking}:\n\n  {lines}\n")
 }
 
 /// Returns config lines that accept a signer for the image's repository.
-pub(super) fn accepting(output: &Output, image: &str, line: &str) -> String {
-    let lines = config_lines(output, image, line).replace('\n', "\n  ");
-    format!("\n  {lines}\n")
-}
-
-/// Returns the same lines without an indentation.
 pub(super) fn config_lines(output: &Output, image: &str, line: &str) -> String {
     let scope = scope_of(image);
     output.config_lines(&format!("[[oci.policy]]\nscope = \"{scope}\"\n{line}"))

@@ -29,23 +29,22 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
             return report.end(output);
         }
     };
-    let opened = open(global, output, &file)?;
-    let host = &opened.host;
+    let (host, opened_cache, opened_lockfile) = open(global, output, &file)?;
     let mut warnings = Vec::new();
-    let checked = config(host, &file, &mut warnings).await;
+    let checked = config(&host, &file, &mut warnings).await;
     report.add("config", checked, output);
     // Some are about pins in the lockfile, which was not read.
-    if opened.lockfile.is_none() {
+    if opened_lockfile.is_ok() {
         report.warnings.extend(warnings);
     }
-    let locked = opened.lockfile.map_or_else(|| Ok(lockfile(host)), Err);
+    let locked = opened_lockfile.map(|()| lockfile(&host));
     report.add("lockfile", locked, output);
-    let cached = match opened.cache {
-        Some(error) => Err(error),
-        None => cache(host, &mut report.warnings).await,
+    let cached = match opened_cache {
+        Ok(()) => cache(&host, &mut report.warnings).await,
+        Err(error) => Err(error),
     };
     report.add("cache", cached, output);
-    let trusted = trust(host, &mut report.warnings).await;
+    let trusted = trust(&host, &mut report.warnings).await;
     report.add("trust root", trusted, output);
     for registry in host.config().registries_in_use() {
         let found = if global.offline || global.frozen {
@@ -60,34 +59,24 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
-/// A host, and why it does not use the cache or lockfile of the config.
-struct Opened {
-    host: PluginHost,
-    cache: Option<Error>,
-    lockfile: Option<Error>,
-}
+/// A host, and whether it uses the cache and the lockfile of the config.
+type Opened = (PluginHost, Result<(), Error>, Result<(), Error>);
 
 /// Opens the host, without a lockfile and with a temporary cache where they can't be used.
 fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, Failure> {
-    let (mut cache, mut lockfile) = (None, None);
+    let (mut cache, mut lockfile) = (Ok(()), Ok(()));
     loop {
         let mut builder = session::builder(global, output, file.clone());
-        if cache.is_some() {
+        if cache.is_err() {
             builder = builder.or_temporary_cache();
         }
-        if lockfile.is_some() {
+        if lockfile.is_err() {
             builder = builder.without_lockfile();
         }
         match builder.build() {
-            Ok(host) => {
-                return Ok(Opened {
-                    host,
-                    cache,
-                    lockfile,
-                });
-            }
-            Err(error @ Error::Cache { .. }) if cache.is_none() => cache = Some(error),
-            Err(error @ Error::Lockfile(_)) if lockfile.is_none() => lockfile = Some(error),
+            Ok(host) => return Ok((host, cache, lockfile)),
+            Err(error @ Error::Cache { .. }) if cache.is_ok() => cache = Err(error),
+            Err(error @ Error::Lockfile(_)) if lockfile.is_ok() => lockfile = Err(error),
             Err(error) => return Err(error.into()),
         }
     }

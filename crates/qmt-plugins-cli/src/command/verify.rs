@@ -10,7 +10,7 @@ use qmt_plugins::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::CommandResult;
-use super::accepting::{accepting, in_place_of, lacking};
+use super::accepting::accepting;
 use crate::args::{Global, Verify};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
@@ -212,13 +212,9 @@ fn explained(output: &Output, version: &VersionReport) -> String {
             let title = "also discovered, and rejected:";
             text.push_str(&explained_places(output, &report.rejected, title));
             if let Some(line) = &report.config_line {
-                let place = in_place_of(&report.scope, &report.subject);
-                let lacking = lacking(&report.conditions, &report.scope);
-                let _ = writeln!(
-                    text,
-                    "\nthese config lines{place} accept only this signer{lacking}:"
-                );
-                text.push_str(&accepting(output, &report.subject, line));
+                let what = "accept only this signer";
+                let policy = Some((&*report.scope, &*report.conditions));
+                text.push_str(&accepting(output, &report.subject, line, what, policy));
             }
             text
         }
@@ -259,17 +255,14 @@ fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError
         shown.push(line);
         let signer = rejection.signer.as_ref().map(ToString::to_string);
         let signer = signer.unwrap_or_else(|| "this signer".to_owned());
-        let (place, lacking) = match source {
+        let policy = match source {
             VerifyError::Refused {
                 scope, conditions, ..
-            } => (in_place_of(scope, reference), lacking(conditions, scope)),
-            _ => Default::default(),
+            } => Some((&**scope, &**conditions)),
+            _ => None,
         };
-        let _ = writeln!(
-            text,
-            "\nthese config lines{place} accept {signer}{lacking}:"
-        );
-        text.push_str(&accepting(output, reference, line));
+        let what = format!("accept {signer}");
+        text.push_str(&accepting(output, reference, line, &what, policy));
     }
     if let Some(trust) = source.trust_root() {
         let rows = [("trust root", trust_root(trust))];
@@ -347,27 +340,21 @@ fn trust_root(trust: &TrustReport) -> String {
 fn explained_places(output: &Output, rejections: &[Rejection], title: &str) -> String {
     let is_unknown = |one: &&Rejection| one.code == RejectionCode::LookupFailed;
     let (unknown, rejected): (Vec<_>, Vec<_>) = rejections.iter().partition(is_unknown);
-    let mut text = listed(output, &rejected, title);
-    text.push_str(&listed(output, &unknown, "could not be read:"));
-    text
-}
-
-fn listed(output: &Output, rejections: &[&Rejection], title: &str) -> String {
-    if rejections.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("\n{title}\n");
-    for rejection in rejections {
-        let signer = rejection
-            .signer
-            .as_ref()
-            .map(|signer| format!(" by {signer}"))
-            .unwrap_or_default();
-        let line = format!("- {}{signer}: {}", rejection.found, rejection.reason);
-        let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
-        if !rejection.hint.is_empty() {
-            let hint = format!("  {}", output.commands(&rejection.hint));
-            let _ = writeln!(text, "{}", output::paragraph(&hint, "  "));
+    let mut text = String::new();
+    for (title, rejections) in [(title, rejected), ("could not be read:", unknown)] {
+        if !rejections.is_empty() {
+            let _ = writeln!(text, "\n{title}");
+        }
+        for rejection in rejections {
+            let signer = rejection.signer.as_ref();
+            let signer = signer.map(|signer| format!(" by {signer}"));
+            let (found, signer) = (&rejection.found, signer.unwrap_or_default());
+            let line = format!("- {found}{signer}: {}", rejection.reason);
+            let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
+            if !rejection.hint.is_empty() {
+                let hint = format!("  {}", output.commands(&rejection.hint));
+                let _ = writeln!(text, "{}", output::paragraph(&hint, "  "));
+            }
         }
     }
     text
