@@ -93,19 +93,16 @@ impl PluginArtifact {
 
     /// Returns a summary as data.
     pub fn summary(&self) -> ArtifactSummary {
-        let image = self.image.as_ref();
-        let signer = image
-            .and_then(|image| image.verification().signer())
-            .cloned();
+        let verification = self.verification();
         ArtifactSummary {
             name: self.name.clone(),
             kind: self.kind,
             path: self.path.clone(),
             file_digest: self.digest().clone(),
             size: self.content.size(),
-            reference: image.map(|image| image.pin().clone()),
-            manifest: image.map(|image| image.manifest().clone()),
-            signer,
+            reference: self.reference().cloned(),
+            manifest: self.image.as_ref().map(|image| image.manifest().clone()),
+            signer: verification.and_then(Verification::signer).cloned(),
             from_cache: self.is_from_cache(),
         }
     }

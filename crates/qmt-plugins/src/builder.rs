@@ -249,31 +249,25 @@ impl std::fmt::Debug for PluginHostBuilder {
 
 fn cache_event(event: CacheEvent) -> Event {
     let plugin = "cache".to_owned();
-    match event {
-        CacheEvent::Waiting { lock } => Event::Waiting {
-            plugin,
-            detail: format!("another process has locked {}", lock.display()),
-        },
-        CacheEvent::Shared { root, rule } => Event::Warning {
-            plugin,
-            message: format!(
-                "the cache folder `{}` {rule}, so compiled code is not kept in it and Wasm plugins \
-                 are compiled at each start; other users can delete the cache or fill it, but not \
-                 change what is loaded",
-                root.display()
-            ),
-        },
-        CacheEvent::Temporary { reason } => Event::Warning {
-            plugin,
-            message: format!("nothing is kept, because a temporary cache is used: {reason}"),
-        },
-        CacheEvent::ReadOnly { root } => Event::Warning {
-            plugin,
-            message: format!(
-                "the cache folder `{}` can't be written, so compiled code is not kept in it and Wasm \
-                 plugins are compiled at each start",
-                root.display()
-            ),
-        },
-    }
+    let message = match event {
+        CacheEvent::Waiting { lock } => {
+            let detail = format!("another process has locked {}", lock.display());
+            return Event::Waiting { plugin, detail };
+        }
+        CacheEvent::Shared { root, rule } => format!(
+            "the cache folder `{}` {rule}, so compiled code is not kept in it and Wasm plugins are \
+             compiled at each start; other users can delete the cache or fill it, but not change \
+             what is loaded",
+            root.display()
+        ),
+        CacheEvent::Temporary { reason } => {
+            format!("nothing is kept, because a temporary cache is used: {reason}")
+        }
+        CacheEvent::ReadOnly { root } => format!(
+            "the cache folder `{}` can't be written, so compiled code is not kept in it and Wasm \
+             plugins are compiled at each start",
+            root.display()
+        ),
+    };
+    Event::Warning { plugin, message }
 }

@@ -85,16 +85,15 @@ fn options(file: &ConfigFile, registry: &RegistryConfig) -> HostOptions {
 
 fn forward(sink: &EventSink, event: &RegistryEvent) {
     let plugin = "registry".to_owned();
-    if let RegistryEvent::Resumed {
-        digest,
-        offset,
-        host,
-    } = event
-    {
-        let message = format!("{digest}: resuming at byte {offset}, from {host}");
-        return sink(Event::Note { plugin, message });
-    }
     let message = match event {
+        RegistryEvent::Resumed {
+            digest,
+            offset,
+            host,
+        } => {
+            let message = format!("{digest}: resuming at byte {offset}, from {host}");
+            return sink(Event::Note { plugin, message });
+        }
         RegistryEvent::Retry {
             url,
             attempt,

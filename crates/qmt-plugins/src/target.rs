@@ -65,15 +65,14 @@ impl Target {
             return Ok(vec![target]);
         }
         let providers = config.providers.iter().map(Self::of_provider);
-        let providers: Vec<Self> = providers
+        let mut targets: Vec<Self> = providers
             .filter_map(Result::ok)
             .filter(|provider| provider.source == target.source)
             .collect();
-        Ok(if providers.is_empty() {
-            vec![target]
-        } else {
-            providers
-        })
+        if targets.is_empty() {
+            targets.push(target);
+        }
+        Ok(targets)
     }
 
     /// Returns the provider called `name`.

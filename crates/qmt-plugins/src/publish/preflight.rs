@@ -107,10 +107,13 @@ fn validate(_: &Artifact) -> Result<(), Error> {
 
 /// Reports whether no host at all can load the module.
 fn is_malformed(error: &LoadError) -> bool {
-    let LoadError::WasmRefused { reason, .. } = error else {
-        return false;
-    };
-    matches!(reason, WasmRefusal::Malformed { .. })
+    matches!(
+        error,
+        LoadError::WasmRefused {
+            reason: WasmRefusal::Malformed { .. },
+            ..
+        }
+    )
 }
 
 /// Reports whether code for `platform` is for this machine, whatever its variant.

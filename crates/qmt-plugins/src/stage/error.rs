@@ -44,12 +44,7 @@ impl StageError {
         let pinned = pin.map_or_else(|| reference.clone(), ToString::to_string);
         let is_tag = matches!(self, Self::Resolve(_));
         match self.refused_offline(context) {
-            Self::Resolve(source) => Error::Registry {
-                plugin,
-                reference,
-                doing: "resolving",
-                source,
-            },
+            Self::Resolve(source) => Error::registry(plugin, reference, "resolving", source),
             Self::Manifest(source) => match &context.request.locked {
                 Some(locked)
                     if source.kind() == RegistryErrorKind::NotFound
@@ -62,12 +57,7 @@ impl StageError {
                         source,
                     }
                 }
-                _ => Error::Registry {
-                    plugin,
-                    reference,
-                    doing: "fetching the manifest of",
-                    source,
-                },
+                _ => Error::registry(plugin, reference, "fetching the manifest of", source),
             },
             Self::Verify(source) => Error::NotVerified {
                 plugin,

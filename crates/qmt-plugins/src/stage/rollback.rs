@@ -4,7 +4,7 @@
 //! An attacker in control of a registry can serve an old version again, signature included
 //! (CVE-2024-23332).
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use qmt_oci_ref::{Digest, time};
 use qmt_verify::{Evidence, Verification, VerifyError};
@@ -29,12 +29,11 @@ pub(crate) async fn check(
         return Ok(());
     };
     let digest = resolved.pin().digest();
-    let now = verification.signed_at().map(whole_seconds);
+    let now = verification.signed_at();
     let then = match &context.request.locked {
         Some(locked) => locked.signed_at,
         None => stored_time(context, &before).await?,
     };
-    let then = then.map(whole_seconds);
     if is_proven_newer(then, now) {
         return Ok(());
     }
@@ -58,16 +57,14 @@ pub(crate) async fn check(
             is_proven: is_older,
         })));
     }
+    let what = if is_older {
+        "was rolled back"
+    } else {
+        "has changed"
+    };
+    let (source, now, then) = (&context.request.source, describe(now), describe(then));
     context.reporter.warning(format!(
-        "`{}` {}: {digest} ({}) instead of {before} ({})",
-        context.request.source,
-        if is_older {
-            "was rolled back"
-        } else {
-            "has changed"
-        },
-        describe(now),
-        describe(then),
+        "`{source}` {what}: {digest} ({now}) instead of {before} ({then})"
     ));
     Ok(())
 }
@@ -89,12 +86,11 @@ pub(crate) async fn check_move(context: &Context, digest: &Digest) -> Result<(),
     let evidence = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
     let evidence = evidence.unwrap_or_else(|| Evidence::empty(&pin));
     let checked = verify::check_apart(context, &pin, verifier, evidence).await;
-    let now = checked?.0.signed_at().map(whole_seconds);
+    let now = checked?.0.signed_at();
     let Some((stored, _)) = context.cache.ref_(&context.request.reference).await? else {
         return Ok(());
     };
     let then = stored_time(context, &stored).await?;
-    let then = then.map(whole_seconds);
     // What was never verified has no time that could be kept.
     if then.is_none() || is_proven_newer(then, now) {
         return Ok(());
@@ -108,7 +104,9 @@ pub(crate) async fn check_move(context: &Context, digest: &Digest) -> Result<(),
     })))
 }
 
+/// Compares whole seconds, because the lockfile records no fraction of them.
 fn is_proven_newer(then: Option<SystemTime>, now: Option<SystemTime>) -> bool {
+    let (then, now) = (then.map(time::seconds), now.map(time::seconds));
     matches!((then, now), (Some(then), Some(now)) if then <= now)
 }
 
@@ -139,12 +137,6 @@ async fn stored_time(context: &Context, digest: &Digest) -> Result<Option<System
         let verification = verifier.check(&pin, &evidence, None, context.now);
         verification.ok()?.signed_at()
     }))
-}
-
-/// Drops the fraction, because the lockfile records whole seconds.
-fn whole_seconds(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(since.map_or(0, |since| since.as_secs()))
 }
 
 fn describe(when: Option<SystemTime>) -> String {

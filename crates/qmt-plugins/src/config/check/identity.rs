@@ -1,7 +1,7 @@
 //! Rules about the texts that a certificate must have: what no certificate has is refused, and what
 //! looks like another text than the intended one is warned about.
 
-use super::super::{AuthorityConfig, OciConfig};
+use super::super::OciConfig;
 use super::trust::GITHUB_ISSUER;
 use super::{Check, fail};
 
@@ -178,40 +178,31 @@ fn is_commit(text: &str) -> bool {
 
 /// The texts that are compared with those of a certificate. An expression may have spaces.
 fn texts(oci: &OciConfig) -> Vec<Text<'_>> {
+    let repository = &oci.github_workflow_repository;
     let flat = [
         ("cert_email", Field::Email, &oci.cert_email),
         ("cert_issuer", Field::Issuer, &oci.cert_issuer),
         ("cert_url", Field::Url, &oci.cert_url),
-        (
-            "github_workflow_repository",
-            Field::Repository,
-            &oci.github_workflow_repository,
-        ),
+        ("github_workflow_repository", Field::Repository, repository),
     ];
     let mut texts = given("oci", flat);
     for (index, policy) in oci.policy.iter().enumerate() {
         for (place, authority) in policy.any_of.iter().enumerate() {
             let key = format!("oci.policy[{index}].any_of[{place}]");
-            texts.extend(given(&key, of_authority(authority)));
+            let repository = &authority.github_repository;
+            let fields = [
+                ("issuer", Field::Issuer, &authority.issuer),
+                ("identity", Field::Identity, &authority.identity),
+                ("github_repository", Field::Repository, repository),
+                ("github_ref", Field::Ref, &authority.github_ref),
+                ("github_trigger", Field::Other, &authority.github_trigger),
+                ("github_workflow", Field::Other, &authority.github_workflow),
+                ("github_sha", Field::Sha, &authority.github_sha),
+            ];
+            texts.extend(given(&key, fields));
         }
     }
     texts
-}
-
-fn of_authority(authority: &AuthorityConfig) -> [(&'static str, Field, &Option<String>); 7] {
-    [
-        ("issuer", Field::Issuer, &authority.issuer),
-        ("identity", Field::Identity, &authority.identity),
-        (
-            "github_repository",
-            Field::Repository,
-            &authority.github_repository,
-        ),
-        ("github_ref", Field::Ref, &authority.github_ref),
-        ("github_trigger", Field::Other, &authority.github_trigger),
-        ("github_workflow", Field::Other, &authority.github_workflow),
-        ("github_sha", Field::Sha, &authority.github_sha),
-    ]
 }
 
 fn given<'a, const N: usize>(

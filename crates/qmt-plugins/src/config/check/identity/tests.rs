@@ -1,6 +1,6 @@
 //! Texts that no certificate has, and their neighbors that certificates have.
 
-use super::super::super::PolicyConfig;
+use super::super::super::{AuthorityConfig, PolicyConfig};
 use super::*;
 
 const WORKFLOW: &str = "https://github.com/o/r/.github/workflows/r.yml@refs/heads/main";
