@@ -32,7 +32,7 @@ pub(crate) fn build(
     builder.build()
 }
 
-/// Puts the mirrors of the config in front of `client`.
+/// Puts the mirrors of the config in front of `client`, with the options that their own tables set.
 pub(crate) fn mirrors(client: HttpRegistry, file: &ConfigFile) -> Result<Mirrors, RegistryError> {
     let registries = &file.config().registries;
     let mut mirrors = Mirrors::new(client);
@@ -42,29 +42,18 @@ pub(crate) fn mirrors(client: HttpRegistry, file: &ConfigFile) -> Result<Mirrors
         };
         for mirror in &registry.mirrors {
             let parsed = mirror.parse::<MirrorOptions>();
-            let parsed = parsed
+            let mut parsed = parsed
                 .map_err(|error| RegistryError::new(RegistryErrorKind::Configuration, error))?;
-            let table = file.config().registry(parsed.host());
-            mirrors = mirrors.mirror(&host, with_table(file, parsed, mirror, table))?;
+            if let Some(table) = file.config().registry(parsed.host()) {
+                let plain_http = table.plain_http || mirror.starts_with("http://");
+                parsed = parsed
+                    .authoritative(table.resolve_tags)
+                    .options(options(file, table).plain_http(plain_http));
+            }
+            mirrors = mirrors.mirror(&host, parsed)?;
         }
     }
     Ok(mirrors)
-}
-
-/// Adds the options that a mirror's own table sets.
-fn with_table(
-    file: &ConfigFile,
-    parsed: MirrorOptions,
-    mirror: &str,
-    table: Option<&RegistryConfig>,
-) -> MirrorOptions {
-    let Some(table) = table else {
-        return parsed;
-    };
-    let plain_http = table.plain_http || mirror.starts_with("http://");
-    parsed
-        .authoritative(table.resolve_tags)
-        .options(options(file, table).plain_http(plain_http))
 }
 
 fn options(file: &ConfigFile, registry: &RegistryConfig) -> HostOptions {
