@@ -52,24 +52,25 @@ impl Loaders {
         if let Some(loader) = cell.get() {
             return Ok(Arc::clone(loader));
         }
-        let made = match kind {
+        let made = self.make(plugin, kind)?;
+        // If two callers make one at the same time, both use the first.
+        Ok(Arc::clone(cell.get_or_init(|| made)))
+    }
+
+    fn make(&self, plugin: &str, kind: PluginKind) -> Result<Arc<dyn Loader>, Error> {
+        match kind {
             #[cfg(feature = "native")]
-            PluginKind::Native => self.make_native(plugin)?,
+            PluginKind::Native => self.make_native(plugin),
             #[cfg(not(feature = "native"))]
             PluginKind::Native => {
                 let what = "native plugins (feature `native`)";
-                return Err(Error::unsupported(plugin, what));
+                Err(Error::unsupported(plugin, what))
             }
             #[cfg(feature = "wasm")]
-            PluginKind::Wasm => self.make_wasm(plugin)?,
+            PluginKind::Wasm => self.make_wasm(plugin),
             #[cfg(not(feature = "wasm"))]
-            PluginKind::Wasm => {
-                let what = "Wasm plugins (feature `wasm`)";
-                return Err(Error::unsupported(plugin, what));
-            }
-        };
-        // If two callers make one at the same time, both use the first.
-        Ok(Arc::clone(cell.get_or_init(|| made)))
+            PluginKind::Wasm => Err(Error::unsupported(plugin, "Wasm plugins (feature `wasm`)")),
+        }
     }
 
     #[cfg(feature = "wasm")]

@@ -67,6 +67,18 @@ impl Target {
 impl PluginHost {
     /// Opens `destination` for writing.
     pub(super) fn publish_target(&self, destination: &PluginSource) -> Result<Target, Error> {
+        let (writer, reference) = self.writer(destination)?;
+        Ok(Target {
+            writer,
+            reference,
+            shown: destination.to_string(),
+        })
+    }
+
+    fn writer(
+        &self,
+        destination: &PluginSource,
+    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
         let shown = destination.to_string();
         #[cfg(any(feature = "http", feature = "layout"))]
         let opening = |source| Error::registry(destination, destination, "opening", source);
@@ -78,21 +90,15 @@ impl PluginHost {
                     Error::source(&shown, source)
                 })?;
                 let layout = qmt_registry::OciLayout::create(&path).map_err(opening)?;
-                return Ok(Target {
-                    reference: layout.reference(tag.as_ref(), None),
-                    writer: Arc::new(layout),
-                    shown,
-                });
+                let reference = layout.reference(tag.as_ref(), None);
+                return Ok((Arc::new(layout), reference));
             }
             #[cfg(not(feature = "layout"))]
             PluginSource::Layout { .. } => Error::NO_LAYOUT,
             #[cfg(feature = "http")]
             PluginSource::Registry(reference) => {
-                return Ok(Target {
-                    reference: reference.clone(),
-                    writer: Arc::new(self.http_client().map_err(opening)?),
-                    shown,
-                });
+                let client = self.http_client().map_err(opening)?;
+                return Ok((Arc::new(client), reference.clone()));
             }
             #[cfg(not(feature = "http"))]
             PluginSource::Registry(_) => Error::NO_HTTP,
