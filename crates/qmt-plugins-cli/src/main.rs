@@ -67,7 +67,19 @@ fn threads(command: &Command) -> usize {
         | Command::Outdated(_)
         | Command::Publish(_)
         | Command::Cache(_) => 8,
-        _ => 2,
+        Command::Verify(_)
+        | Command::Why(_)
+        | Command::Run(_)
+        | Command::List
+        | Command::Inspect(_)
+        | Command::Add(_)
+        | Command::New(_)
+        | Command::Login(_)
+        | Command::Logout(_)
+        | Command::Trust(_)
+        | Command::Config(_)
+        | Command::Doctor
+        | Command::Completions { .. } => 2,
     }
 }
 

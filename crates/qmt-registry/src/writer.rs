@@ -2,13 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-#[cfg(feature = "test-util")]
-use qmt_oci_ref::Digester;
-use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, PinnedReference, RawManifest, Reference, Registry, RegistryError,
     Repository,
 };
+#[cfg(feature = "test-util")]
+use qmt_oci_ref::{Digester, manifest::Referrers};
 
 /// Publishes to a registry.
 #[async_trait]

@@ -223,7 +223,17 @@ impl std::error::Error for Error {
             Self::Cache { source, .. } => Some(source),
             Self::Load { source, .. } => Some(source),
             Self::Stopped { source, .. } | Self::File { source, .. } => Some(source),
-            _ => None,
+            Self::UnknownPlugin { .. }
+            | Self::Unsigned { .. }
+            | Self::Rollback { .. }
+            | Self::NotNewer { .. }
+            | Self::Offline { .. }
+            | Self::NotImported { .. }
+            | Self::NetworkForbidden { .. }
+            | Self::WrongKind { .. }
+            | Self::NativeForbidden { .. }
+            | Self::NotAPlugin { .. }
+            | Self::Unsupported { .. } => None,
         }
     }
 }

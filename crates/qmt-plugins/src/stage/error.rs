@@ -100,7 +100,11 @@ impl StageError {
             Self::Verify(error) => ("the signature", error),
             Self::Select(error) => ("the manifest", error),
             Self::Extract(error) => ("the plugin", error),
-            _ => return self,
+            Self::Rollback(_)
+            | Self::Offline { .. }
+            | Self::NotImported
+            | Self::Cache(_)
+            | Self::Stopped { .. } => return self,
         };
         let kind = registry_cause(error).map(RegistryError::kind);
         if kind != Some(RegistryErrorKind::Offline) {
