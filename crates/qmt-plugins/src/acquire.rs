@@ -126,8 +126,7 @@ impl PluginHost {
         .map_err(cache_error)?;
         let kind = cached.artifact().record().kind();
         let before = self.in_repository(target, |entry| entry.kind);
-        let is_skipped = cached.verification().is_skipped();
-        let trust = if is_skipped {
+        let trust = if cached.is_skipped() {
             NativeTrust::Unverified
         } else {
             NativeTrust::Verified
@@ -135,7 +134,7 @@ impl PluginHost {
         load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         let record = target.is_configured().then(|| {
             let mut entry = lock_entry(provider, &context, &cached, self.config().oci.native);
-            if is_skipped {
+            if cached.is_skipped() {
                 // What was not verified removes no pin, and no time that forbids a rollback.
                 entry.signer.clone_from(&context.request.pinned_signer);
                 entry.signed_at = self

@@ -16,7 +16,7 @@ use crate::events::Stage;
 use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
 use crate::stage::resolve::{self, Resolved};
-use crate::stage::verify::{self, Freshness};
+use crate::stage::verify::{self, Freshness, Outcome};
 use crate::stage::{Context, StageError, extract, rollback, select};
 
 /// Runs every stage up to the cache. Errors get the plugin's name and its reference here.
@@ -31,8 +31,10 @@ pub(crate) async fn run(context: &Context) -> Result<Cached, Error> {
 /// Resolves the reference and verifies its signature as of now; fetches no plugin.
 pub(crate) async fn verify(context: &Context) -> Result<Verification, Error> {
     let resolved = resolve(context).await?;
-    let checked = check_used(context, &resolved).await;
-    checked.map_err(|error| error.attach(context, Some(resolved.pin())))
+    match check_used(context, &resolved).await {
+        Ok(outcome) => Ok(outcome.verification().clone()),
+        Err(error) => Err(error.attach(context, Some(resolved.pin()))),
+    }
 }
 
 /// Verifies the version that is used, and what the tag names now if that is another one.
@@ -46,44 +48,43 @@ pub(crate) async fn verify_versions(context: &Context) -> Result<Versions, Error
         match resolve::current(context).await {
             Ok(current) if current.pin().digest() == used.pin().digest() => None,
             Ok(current) => {
-                let checked = check(context, &current).await;
-                Some(Ok(report(context, &current, checked)))
+                let outcome = check(context, &current).await;
+                Some(Ok(report(context, &current, outcome)))
             }
             Err(error) => Some(Err(StageError::Resolve(error).attach(context, None))),
         }
     };
-    let (checked, current) = join(check_used(context, &used), current).await;
-    let used = report(context, &used, checked);
+    let (outcome, current) = join(check_used(context, &used), current).await;
+    let used = report(context, &used, outcome);
     Ok(Versions { used, current })
 }
 
 fn report(
     context: &Context,
     resolved: &Resolved,
-    checked: Result<Verification, StageError>,
+    outcome: Result<Outcome, StageError>,
 ) -> VersionReport {
     VersionReport {
         reference: resolved.pin().clone(),
         origin: resolved.origin(),
-        result: match checked {
-            Ok(verification) => Ok(verification.report().clone()),
+        result: match outcome {
+            Ok(outcome) => Ok(outcome.verification().report().clone()),
             Err(error) => Err(error.attach(context, Some(resolved.pin()))),
         },
     }
 }
 
 /// Checks what is used, as [`verify::verify`] does: it must not be older than the locked version.
-async fn check_used(context: &Context, resolved: &Resolved) -> Result<Verification, StageError> {
-    let verification = check(context, resolved).await?;
-    rollback::check(context, resolved, &verification).await?;
-    Ok(verification)
+async fn check_used(context: &Context, resolved: &Resolved) -> Result<Outcome, StageError> {
+    let outcome = check(context, resolved).await?;
+    rollback::check(context, resolved, outcome.verification()).await?;
+    Ok(outcome)
 }
 
 /// Checks the signatures that the registry has now.
-async fn check(context: &Context, resolved: &Resolved) -> Result<Verification, StageError> {
+async fn check(context: &Context, resolved: &Resolved) -> Result<Outcome, StageError> {
     let check = verify::check(context, resolved, Freshness::RegistryFirst);
-    let (verification, _) = context.reporter.ended(Stage::Verify, check.await)?;
-    Ok(verification)
+    context.reporter.ended(Stage::Verify, check.await)
 }
 
 /// What would be selected, and the key under which the cache would store it.

@@ -8,7 +8,7 @@ use qmt_verify::{Evidence, Verification};
 
 use super::extract::Extracted;
 use super::select::Selected;
-use super::verify::Verified;
+use super::verify::{Outcome, Verified};
 use super::{Context, StageError};
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
@@ -20,6 +20,7 @@ pub(crate) struct Cached {
     pin: PinnedReference,
     manifest: Digest,
     verification: Verification,
+    is_skipped: bool,
     is_hit: bool,
 }
 
@@ -30,6 +31,7 @@ impl Cached {
             pin: verified.resolved().pin().clone(),
             manifest,
             verification: verified.verification().clone(),
+            is_skipped: verified.is_skipped(),
             is_hit,
         }
     }
@@ -40,6 +42,10 @@ impl Cached {
 
     pub(crate) fn verification(&self) -> &Verification {
         &self.verification
+    }
+
+    pub(crate) fn is_skipped(&self) -> bool {
+        self.is_skipped
     }
 
     pub(crate) fn pin(&self) -> &PinnedReference {
@@ -93,7 +99,7 @@ pub(crate) async fn commit(context: &Context, extracted: Extracted) -> Result<Ca
     let manifest = selected.selection().manifest().digest().clone();
     let (staging, record, verified) = extracted.into_parts();
     let record = record
-        .with_verified(!verified.verification().is_skipped())
+        .with_verified(!verified.is_skipped())
         .with_reference(&*context.request.source);
     let commit = tokio::task::spawn_blocking(move || staging.commit(record));
     let artifact = commit.await.map_err(|error| StageError::Stopped {
@@ -114,7 +120,11 @@ async fn persist(context: &Context, verified: &Verified) -> Result<(), StageErro
         .cache
         .put_bytes(&descriptor, root.bytes().clone())
         .await?;
-    if let Some(evidence) = verified.discovered() {
+    if let Outcome::Accepted {
+        discovered: Some(evidence),
+        ..
+    } = verified.outcome()
+    {
         persist_evidence(context, digest, evidence).await?;
     }
     let (cache, reference) = (&context.cache, &context.request.reference);

@@ -18,26 +18,46 @@ use crate::events::Stage;
 #[derive(Debug)]
 pub(crate) struct Verified {
     resolved: Resolved,
-    verification: Verification,
-    discovered: Option<Evidence>,
+    outcome: Outcome,
 }
 
-/// What was verified about an image, and signature material that came from the registry, and is not
-/// yet in the cache.
-type Checked = (Verification, Option<Evidence>);
+/// Why an image may be fetched.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The policy accepts its signature, and no rollback was detected.
+    Accepted {
+        /// What was verified about it.
+        verification: Verification,
+        /// Signature material that came from the registry, and is not yet in the cache.
+        discovered: Option<Evidence>,
+    },
+    /// The config switched verification off.
+    Skipped(Verification),
+}
 
 impl Verified {
     pub(crate) fn resolved(&self) -> &Resolved {
         &self.resolved
     }
 
-    pub(crate) fn verification(&self) -> &Verification {
-        &self.verification
+    pub(crate) fn outcome(&self) -> &Outcome {
+        &self.outcome
     }
 
-    /// Returns signature material that came from the registry, and is not yet in the cache.
-    pub(crate) fn discovered(&self) -> Option<&Evidence> {
-        self.discovered.as_ref()
+    pub(crate) fn is_skipped(&self) -> bool {
+        matches!(self.outcome, Outcome::Skipped(_))
+    }
+
+    pub(crate) fn verification(&self) -> &Verification {
+        self.outcome.verification()
+    }
+}
+
+impl Outcome {
+    pub(crate) fn verification(&self) -> &Verification {
+        match self {
+            Self::Accepted { verification, .. } | Self::Skipped(verification) => verification,
+        }
     }
 }
 
@@ -52,20 +72,19 @@ pub(crate) enum Freshness {
 
 /// Verifies the pinned digest, and that its tag was not rolled back.
 pub(crate) async fn verify(context: &Context, resolved: Resolved) -> Result<Verified, StageError> {
-    let checked = check(context, &resolved, Freshness::CacheFirst);
-    let (verification, discovered) = checked.await?;
-    rollback::check(context, &resolved, &verification).await?;
-    if discovered.is_some() {
+    let outcome = check(context, &resolved, Freshness::CacheFirst).await?;
+    rollback::check(context, &resolved, outcome.verification()).await?;
+    if let Outcome::Accepted {
+        verification,
+        discovered: Some(_),
+    } = &outcome
+    {
         // Once: when the signature is seen for the first time.
         for warning in &verification.report().warnings {
             context.reporter.warning(warning);
         }
     }
-    Ok(Verified {
-        resolved,
-        verification,
-        discovered,
-    })
+    Ok(Verified { resolved, outcome })
 }
 
 /// Checks the signatures of the pinned digest.
@@ -73,7 +92,7 @@ pub(crate) async fn check(
     context: &Context,
     resolved: &Resolved,
     freshness: Freshness,
-) -> Result<Checked, StageError> {
+) -> Result<Outcome, StageError> {
     let pin = resolved.pin();
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
@@ -81,7 +100,7 @@ pub(crate) async fn check(
             context
                 .reporter
                 .warning("signatures are not verified: `insecure_skip_signature` is set");
-            return Ok((danger::dangerous_skip_verification(pin), None));
+            return Ok(Outcome::Skipped(danger::dangerous_skip_verification(pin)));
         }
         // Without a policy nothing is accepted.
         None => return Err(VerifyError::no_signature(pin).into()),
@@ -97,7 +116,10 @@ pub(crate) async fn check(
     let signer = verification.signer().map(ToString::to_string);
     let detail = format!("signed by {}", signer.unwrap_or_default());
     context.reporter.finished(Stage::Verify, detail);
-    Ok((verification, discovered))
+    Ok(Outcome::Accepted {
+        verification,
+        discovered,
+    })
 }
 
 async fn discover_and_check(
@@ -105,7 +127,7 @@ async fn discover_and_check(
     pin: &PinnedReference,
     verifier: &Arc<dyn Verifier>,
     freshness: Freshness,
-) -> Result<Checked, StageError> {
+) -> Result<(Verification, Option<Evidence>), StageError> {
     let check = |evidence| check_apart(context, pin, verifier, evidence);
     // Stored material that can't be read counts as missing: what is discovered replaces it.
     let stored = context.cache.evidence(pin.digest()).await?;
