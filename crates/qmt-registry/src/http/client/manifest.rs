@@ -62,11 +62,8 @@ impl Operation {
                 let what = "the manifest";
                 return Err(ClientError::WebPage { url, what, from });
             }
-            // Errors and reports of the caller quote it.
-            if answer.secrets.are_repeated_in(&content) {
-                let rule = "a manifest does not repeat the credential that was sent";
-                return Err(ClientError::Protocol { url, rule });
-            }
+            let rule = "a manifest does not repeat the credential that was sent";
+            answer.secrets.refuse_in(&content, &answer.url, rule)?;
             if let Some(expected) = reference.digest() {
                 let actual = Digest::of(expected.algorithm(), &content);
                 check_digest(expected, &actual, None)?;

@@ -225,6 +225,8 @@ impl Operation {
                 }
             };
             bytes_left = bytes_left.saturating_sub(content.len() as u64);
+            let rule = "a list of referrers does not repeat the credential that was sent";
+            answer.secrets.refuse_in(&content, &url, rule)?;
             if is_page || is_web_page(&content) {
                 let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
                 return Err(ClientError::WebPage { url, what, from });

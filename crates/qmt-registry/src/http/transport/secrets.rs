@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{
     GeneralPurpose, GeneralPurposeConfig, NO_PAD, STANDARD, URL_SAFE_NO_PAD,
 };
 use base64::{Engine as _, alphabet};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use qmt_oci_ref::Digest;
 use url::Url;
 use zeroize::Zeroizing;
@@ -21,6 +21,8 @@ const SECRET_MIN: usize = 4;
 const PART: usize = 8;
 /// What is shorter than this can be a word of a media type, a path or a manifest, in bytes.
 const CHANCE_MIN: usize = 15;
+/// The headers that have URLs.
+const WITH_URLS: [HeaderName; 3] = [header::LINK, header::LOCATION, header::WWW_AUTHENTICATE];
 /// What is shorter than this in a query is no secret, in bytes.
 const QUERY_MIN: usize = 8;
 /// The same for values of a query whose other forms are recognised: shorter ones can be words.
@@ -166,7 +168,8 @@ impl Secrets {
         for (name, value) in headers.iter_mut() {
             let all = value.as_bytes();
             // The query of a URL is not shown, and may authorize where it leads to.
-            let end = all.iter().position(|byte| *byte == b'?');
+            let mut bytes = all.iter().filter(|_| WITH_URLS.contains(name));
+            let end = bytes.position(|byte| *byte == b'?');
             let shown = all.get(..end.unwrap_or(all.len())).unwrap_or_default();
             if !self.are_repeated_in(shown) {
                 continue;
@@ -180,8 +183,21 @@ impl Secrets {
         Ok(())
     }
 
+    /// Refuses a content of which errors and reports quote parts, if it repeats a secret. `url` sent it.
+    pub(crate) fn refuse_in(
+        &self,
+        content: &[u8],
+        url: &Url,
+        rule: &'static str,
+    ) -> Result<(), ClientError> {
+        if self.are_repeated_in(content) {
+            return Err(ClientError::protocol(url, rule));
+        }
+        Ok(())
+    }
+
     /// Whether a content has a whole secret that is too long to be there by chance.
-    pub(crate) fn are_repeated_in(&self, content: &[u8]) -> bool {
+    fn are_repeated_in(&self, content: &[u8]) -> bool {
         let secrets = self.all.iter().map(|secret| secret.text.as_slice());
         let secrets: Vec<_> = secrets.filter(|text| text.len() >= CHANCE_MIN).collect();
         if secrets.is_empty() {

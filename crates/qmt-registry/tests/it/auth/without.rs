@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_oci_ref::{DigestAlgorithm, RawManifest, RegistryErrorKind};
+use qmt_oci_ref::{DigestAlgorithm, PinnedReference, RawManifest, RegistryErrorKind};
 use qmt_registry::RegistryWriter as _;
 
 use super::*;
@@ -302,6 +302,29 @@ async fn cfg_01_an_echoed_credential_is_not_quoted_from_other_places() {
             }
             server.clear_faults();
         }
+    }
+}
+
+/// CFG-01: the same in lists of referrers.
+#[tokio::test]
+async fn cfg_01_an_echoed_credential_is_not_quoted_from_a_list() {
+    for auth in [Auth::basic("alice", CANARY), Auth::token("alice", CANARY)] {
+        let server = image_behind(auth).await;
+        let client = client_with_password(&server);
+        let image = resolve(&client, &server).await.unwrap();
+        let sent = authorizations(&server.requests()).pop().unwrap();
+        let sent = sent.split_once(' ').unwrap().1.trim_end_matches('=');
+        let typed = format!(r#"{{"mediaType":"x/{sent}","manifests":[]}}"#);
+        let list = Fault::on("GET", "/v2/*/referrers/*").respond(200);
+        let index = "application/vnd.oci.image.index.v1+json";
+        server.fault(list.header("content-type", index).body(typed));
+        let subject = PinnedReference::new(server.repository("acme/echo"), image.digest().clone());
+        let text = match client.referrers(&subject).await {
+            Ok(listed) => listed.remarks().join("; "),
+            Err(error) => full_text(&error),
+        };
+        let text = text.to_lowercase();
+        assert!(!text.contains(&sent.to_lowercase()), "{text}");
     }
 }
 

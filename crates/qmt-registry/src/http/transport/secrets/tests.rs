@@ -161,3 +161,20 @@ fn a_long_token_is_searched_for_in_a_long_answer_quickly() {
     assert!(secrets.are_in(&format!("{text}{}", &token[4_000..4_008])));
     assert!(started.elapsed() < std::time::Duration::from_secs(30));
 }
+
+/// CFG-01: only a URL has a query that is not shown; a media type has none.
+#[test]
+fn cfg_01_a_header_without_a_url_is_hidden_from_its_beginning_to_its_end() {
+    let header = HeaderValue::from_static("Bearer canary-token-0123456789");
+    let secrets = Secrets::of_header(Some(&header));
+    let url = Url::parse("https://r.example/v2/").unwrap();
+    let typed = HeaderValue::from_static("application/x?canary-token-0123456789");
+    let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, typed)]);
+    secrets.hide_in(&mut headers, &url).unwrap();
+    assert_eq!(headers[header::CONTENT_TYPE], "(not shown)");
+    // The query of a redirect may authorize, and is not shown.
+    let to = HeaderValue::from_static("https://s.example/x?t=canary-token-0123456789");
+    let mut headers = HeaderMap::from_iter([(header::LOCATION, to.clone())]);
+    secrets.hide_in(&mut headers, &url).unwrap();
+    assert_eq!(headers[header::LOCATION], to);
+}
