@@ -21,6 +21,9 @@ const SECRET_MIN: usize = 4;
 const PART: usize = 8;
 /// What is shorter than this can be a word of a media type, a path or a manifest, in bytes.
 const CHANCE_MIN: usize = 15;
+/// Of a longer secret, as many bytes of its beginning are searched for. A server can make both the
+/// secret and the content, so that they differ at the end of each comparison.
+const COMPARED_MAX: usize = 512;
 /// The headers that have URLs.
 const WITH_URLS: [HeaderName; 3] = [header::LINK, header::LOCATION, header::WWW_AUTHENTICATE];
 /// What is shorter than this in a query is no secret, in bytes.
@@ -196,7 +199,8 @@ impl Secrets {
         Ok(())
     }
 
-    /// Whether a content has a whole secret that is too long to be there by chance.
+    /// Whether a content has a secret that is too long to be there by chance: the whole of it, or a long
+    /// beginning.
     fn are_repeated_in(&self, content: &[u8]) -> bool {
         let secrets = self.all.iter().map(|secret| secret.text.as_slice());
         let secrets: Vec<_> = secrets.filter(|text| text.len() >= CHANCE_MIN).collect();
@@ -205,6 +209,7 @@ impl Secrets {
         }
         let content = stripped(content);
         secrets.into_iter().any(|secret| {
+            let secret = secret.get(..COMPARED_MAX).unwrap_or(secret);
             let mut windows = content.windows(secret.len());
             windows.any(|found| found == secret)
         })

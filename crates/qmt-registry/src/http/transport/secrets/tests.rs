@@ -178,3 +178,19 @@ fn cfg_01_a_header_without_a_url_is_hidden_from_its_beginning_to_its_end() {
     secrets.hide_in(&mut headers, &url).unwrap();
     assert_eq!(headers[header::LOCATION], to);
 }
+
+/// A server makes both its token and its manifests, and the search is quick all the same.
+#[test]
+fn a_long_token_is_searched_for_in_a_long_manifest_quickly() {
+    let manifest = vec![b'a'; 4 << 20];
+    let started = std::time::Instant::now();
+    for (length, is_found) in [(600_000, true), (500, false)] {
+        let mut secrets = Secrets::default();
+        secrets.add(&format!("{}b", "a".repeat(length)));
+        assert_eq!(secrets.are_repeated_in(&manifest), is_found, "{length}");
+        let repeated = format!("{{\"x\":\"{}b\"}}", "a".repeat(length));
+        assert!(secrets.are_repeated_in(repeated.as_bytes()));
+    }
+    let took = started.elapsed();
+    assert!(took < std::time::Duration::from_secs(30), "{took:?}");
+}
