@@ -1,6 +1,8 @@
 //! The search: the requests to each place, and what they return.
 
-use std::collections::{BTreeMap, HashSet};
+mod referrers;
+
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,10 +10,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, join, select};
 use futures_util::stream::{self, StreamExt as _};
-use qmt_oci_ref::manifest::{ClaimLimits, Claims, Referrers};
+use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{
-    Descriptor, Digest, PinnedReference, RawManifest, Reference, Registry, RegistryError,
-    RegistryErrorKind, Tag,
+    Digest, PinnedReference, RawManifest, Reference, Registry, RegistryError, RegistryErrorKind,
+    Tag,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -20,9 +22,8 @@ use super::found::Found;
 use super::layer::{self, Kind, Layer, Origin};
 use crate::evidence::{ANNOTATIONS, Item};
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, ENVELOPES_AT_ONCE, LARGE_AT_ONCE, LARGE_MANIFESTS_MAX, LAYERS_MAX,
-    MANIFEST_BYTES_MAX, OPTIONAL_TIME_MIN, REFERRER_ANNOTATIONS_MAX, REFERRER_BYTES_MAX,
-    REQUESTS_AT_ONCE, SMALL_BYTES_MAX, SMALL_MANIFESTS_MAX, TAG_ANNOTATIONS_MAX, TAG_LAYERS_MAX,
+    ANNOTATION_BYTES_MAX, ENVELOPES_AT_ONCE, MANIFEST_BYTES_MAX, OPTIONAL_TIME_MIN,
+    REQUESTS_AT_ONCE, TAG_ANNOTATIONS_MAX, TAG_LAYERS_MAX,
 };
 
 /// The time at which a search must end.
@@ -83,107 +84,6 @@ impl<'a> Search<'a> {
             caps,
             deadline,
         }
-    }
-
-    /// Everything that refers to the subject: bundles, and signatures in cosign 2's OCI 1.1 mode.
-    pub(super) async fn referrers(&self) -> Found {
-        let place = format!("the referrers of {}", self.subject);
-        let mut found = Found::default();
-        let Some(mut listed) = self.list(&place, &mut found).await else {
-            return found;
-        };
-        found.places = 1;
-        let mut unique = HashSet::new();
-        listed.retain(|referrer| unique.insert(referrer.digest().clone()));
-        drop(unique);
-        listed.retain(|referrer| {
-            let fits = referrer.size() <= REFERRER_BYTES_MAX;
-            if !fits {
-                let place = format!("referrer {}", referrer.digest());
-                let reason = format!("its manifest is over {REFERRER_BYTES_MAX} bytes");
-                found.skip(place, 1, reason);
-            }
-            fits
-        });
-        found.drop_notes();
-        let left = AnnotationsLeft::new(REFERRER_ANNOTATIONS_MAX);
-        let listed = layer::by_likelihood(listed).into_iter();
-        let (small, large): (Vec<_>, Vec<_>) =
-            listed.partition(|referrer| referrer.size() <= SMALL_BYTES_MAX);
-        for (mut some, most, at_once) in [
-            (small, SMALL_MANIFESTS_MAX, REQUESTS_AT_ONCE),
-            (large, LARGE_MANIFESTS_MAX, LARGE_AT_ONCE),
-        ] {
-            let unread = some.len().saturating_sub(most);
-            let reason = format!("only {most} of {} are read", some.len());
-            found.skip(&place, unread, reason);
-            some.truncate(most);
-            some.shrink_to_fit();
-            let mut read = stream::iter(some)
-                .map(|referrer| self.referrer(referrer, &left).boxed())
-                .buffered(at_once);
-            while let Some(one) = read.next().await {
-                found.add_referrer(one);
-            }
-        }
-        found
-    }
-
-    /// The list of referrers, or the part of it that could be read.
-    async fn list(&self, place: &str, found: &mut Found) -> Option<Vec<Descriptor>> {
-        let listed = self.deadline.bound(self.registry.referrers(&self.subject));
-        let mut error = match listed.await {
-            Ok(listed) => return Some(noted(listed, place, found)),
-            Err(error) if error.is_not_found() => return Some(Vec::new()),
-            Err(error) => error,
-        };
-        let listed = error.take_listed();
-        if listed.is_some() {
-            found.miss_rest(place, error);
-        } else {
-            found.fail(place, error);
-        }
-        listed.map(|listed| noted(listed, place, found))
-    }
-
-    /// The layers of one referrer that may be signatures.
-    async fn referrer(&self, referrer: Descriptor, left: &AnnotationsLeft) -> Found {
-        let place = format!("referrer {}", referrer.digest());
-        let mut found = Found::default();
-        let repository = self.subject.repository().clone();
-        let pin = PinnedReference::new(repository, referrer.digest().clone());
-        // The listed size is only a claim, so a smaller manifest is read as well as it can be.
-        let limit = referrer.size().max(SMALL_BYTES_MAX);
-        let raw = self.deadline.bound(self.registry.manifest(&pin, limit));
-        let raw = match raw.await {
-            Ok(raw) => raw,
-            Err(error) => {
-                found.miss(place, error);
-                return found;
-            }
-        };
-        // `RawManifest` hashes its bytes itself.
-        if raw.digest() != pin.digest() {
-            found.note(place, format!("its manifest hashes to `{}`", raw.digest()));
-            return found;
-        }
-        let Some(manifest) = read(&place, &raw, (limit, LAYERS_MAX), left, &mut found) else {
-            return found;
-        };
-        // A registry may list anything (CVE-2023-33959). What is listed by hand or under Harbor's
-        // rules for accessories names no subject; the signed content names the digest as well.
-        let subject = manifest.subject.as_ref();
-        if subject.is_some_and(|named| named != self.subject.digest()) {
-            found.note(place, "its subject is another digest");
-            return found;
-        }
-        // Other artifacts that refer to an image are not noted.
-        if let Some(kind) = layer::kind_of_referrer(&manifest) {
-            let most_bytes = self.caps.item_bytes;
-            let kind = (kind, Origin::Referrers);
-            layer::select(&place, manifest, kind, most_bytes, &mut found);
-        }
-        found
     }
 
     /// The layers under the `.att` tag; and `others`.
@@ -383,12 +283,4 @@ fn read(
         Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
     }
     None
-}
-
-/// Notes what was unexpected about a list, and returns its entries.
-fn noted(listed: Referrers, place: &str, found: &mut Found) -> Vec<Descriptor> {
-    for remark in listed.remarks() {
-        found.note_answer(place, remark);
-    }
-    listed.into_entries()
 }

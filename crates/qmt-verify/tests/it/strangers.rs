@@ -156,6 +156,29 @@ async fn an_odd_referrer_hides_no_signature() {
     }
 }
 
+/// SIG-14: of two sizes that are listed for one referrer, the smaller one counts. A stranger can list
+/// any, and it hides no signature whose manifest is large.
+#[tokio::test]
+async fn a_size_that_is_too_small_hides_no_large_manifest() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let image = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["annotations"]["large"] = json!("x".repeat(100_000));
+    let manifest = Bytes::from(manifest.to_string());
+    for size in [0, 7, 60_000, manifest.len() as u64] {
+        let mut memory = Memory::default();
+        memory.put(&image);
+        let digest = Digest::sha256(&manifest);
+        memory.referrers = vec![Descriptor::new(MediaType::ImageManifest, digest, size)];
+        memory
+            .blobs
+            .insert(Digest::sha256(&manifest), manifest.clone());
+        let evidence = look(&memory, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap_or_else(|error| panic!("{size}: {error}"));
+    }
+}
+
 /// SIG-14: many attestations, or many referrers that look like signatures, do not push a signature
 /// out.
 #[tokio::test]
