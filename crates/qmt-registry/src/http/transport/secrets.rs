@@ -200,19 +200,22 @@ impl Secrets {
     }
 
     /// Whether a content has a secret that is too long to be there by chance: the whole of it, or a long
-    /// beginning.
+    /// beginning, also with escapes.
     fn are_repeated_in(&self, content: &[u8]) -> bool {
         let secrets = self.all.iter().map(|secret| secret.text.as_slice());
         let secrets: Vec<_> = secrets.filter(|text| text.len() >= CHANCE_MIN).collect();
         if secrets.is_empty() {
             return false;
         }
-        let content = stripped(content);
-        secrets.into_iter().any(|secret| {
-            let secret = secret.get(..COMPARED_MAX).unwrap_or(secret);
-            let mut windows = content.windows(secret.len());
-            windows.any(|found| found == secret)
-        })
+        [stripped(content), stripped(&decoded(content))]
+            .iter()
+            .any(|content| {
+                secrets.iter().any(|secret| {
+                    let secret = secret.get(..COMPARED_MAX).unwrap_or(secret);
+                    let mut windows = content.windows(secret.len());
+                    windows.any(|found| found == secret)
+                })
+            })
     }
 
     /// The parts that give a secret away, by their length: secrets and texts can be long, and a

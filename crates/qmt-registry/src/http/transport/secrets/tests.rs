@@ -194,3 +194,20 @@ fn a_long_token_is_searched_for_in_a_long_manifest_quickly() {
     let took = started.elapsed();
     assert!(took < std::time::Duration::from_secs(30), "{took:?}");
 }
+
+/// CFG-01: escapes hide no credential in headers and manifests either.
+#[test]
+fn cfg_01_an_escaped_credential_is_recognised_in_a_header_and_a_manifest() {
+    let mut secrets = Secrets::default();
+    secrets.add("canary/pass & word");
+    let url = Url::parse("https://r.example/v2/").unwrap();
+    for to in ["canary%2Fpass%20%26%20word", "canary%2fpass+%26+word"] {
+        let to = HeaderValue::from_str(&format!("ftp://s.example/{to}")).unwrap();
+        let mut headers = HeaderMap::from_iter([(header::LOCATION, to)]);
+        secrets.hide_in(&mut headers, &url).unwrap_err();
+    }
+    for text in [r"canary\/pass \u0026 word", "canary/pass & word"] {
+        let manifest = format!(r#"{{"artifactType":"x/{text}"}}"#);
+        assert!(secrets.are_repeated_in(manifest.as_bytes()), "{text}");
+    }
+}
