@@ -79,6 +79,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         .as_ref()
         .filter(|_| is_in_registry)
         .map(|(key, _)| {
+            let key = text::shell_word(key);
             format!("cosign verify --key {key} --insecure-ignore-tlog=true{http} {image}")
         });
     let mut rows = vec![

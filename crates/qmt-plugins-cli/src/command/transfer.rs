@@ -4,6 +4,7 @@ use std::path::Path;
 
 use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::TransferReport;
+use qmt_plugins::oci_ref::text;
 use qmt_plugins::{PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
 
@@ -59,7 +60,8 @@ pub(super) async fn import(
         } else if let Some(locked) = &one.locked {
             output.note(format!(
                 "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
-                 import --update {shown}` locks it to {imported}"
+                 import --update {}` locks it to {imported}",
+                text::shell_word(&shown.to_string())
             ));
         }
     }

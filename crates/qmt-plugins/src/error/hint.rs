@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 use qmt_artifact::ArtifactError;
 use qmt_artifact::problem::Limit;
 use qmt_oci_ref::RegistryError;
+use qmt_oci_ref::text::shell_word;
 use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
 use qmt_verify::report::RejectionCode;
@@ -21,7 +22,10 @@ impl Error {
         let is_tls = matches!(client_error, Some(ClientError::Tls(_)));
         match self {
             Self::LockedVersionGone { plugin, .. } => {
-                let hint = "locks the version that the tag names now";
+                let (plugin, hint) = (
+                    shell_word(plugin),
+                    "locks the version that the tag names now",
+                );
                 Some(format!("`qmt-plugins update {plugin}` {hint}"))
             }
             Self::Trust(VerifyError::NotStored { .. }) => Some(STORED_TRUST.to_owned()),
@@ -50,12 +54,14 @@ impl Error {
                 ..
             } => Some(format!(
                 "only the time that a transparency log recorded, or a short-lived certificate, \
-                 proves the age of a signature; `qmt-plugins update {plugin}` accepts this version"
+                 proves the age of a signature; `qmt-plugins update {}` accepts this version",
+                shell_word(plugin)
             )),
             Self::Rollback { plugin, .. } => Some(format!(
-                "if the publisher withdrew the newer version, `qmt-plugins update {plugin}` \
+                "if the publisher withdrew the newer version, `qmt-plugins update {}` \
                  accepts this one; without `refresh_after` and `pull_policy = \"always\"` the \
-                 version in the lockfile stays in use"
+                 version in the lockfile stays in use",
+                shell_word(plugin)
             )),
             Self::Load { source, .. } => source.hint().map(str::to_owned),
             Self::File { path, .. } if is_like_layout(path) => Some(format!(
@@ -159,9 +165,10 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
     });
     let Some((rejection, line)) = accepting else {
         return Some(format!(
-            "{}; `qmt-plugins why {reference}` shows each signature that was discovered, and the \
+            "{}; `qmt-plugins why {}` shows each signature that was discovered, and the \
              config lines that accept its signer",
-            first.hint
+            first.hint,
+            shell_word(reference)
         ));
     };
     let (hint, scope) = (&rejection.hint, scope_of(reference));

@@ -1,6 +1,6 @@
 //! Tests of hints and kinds.
 
-use qmt_oci_ref::{PinnedReference, Reference};
+use qmt_oci_ref::{PinnedReference, Reference, RegistryErrorKind};
 
 use super::hint::not_verified_hint;
 use super::*;
@@ -33,6 +33,46 @@ fn an_unsigned_image_is_signed_as_the_policy_requires() {
         let hint = not_verified_hint(&source, "REF").unwrap();
         assert_eq!(hint, format!("the publisher signs it with `{command}`"));
     }
+}
+
+/// The author of a config, or of a layout, can choose its name: a shell reads it as one word.
+#[test]
+fn a_name_in_a_command_runs_nothing() {
+    const NAME: &str = "a; $(id) `id`";
+    let shown = format!("'{NAME}'");
+    let rollback = |is_proven| Error::Rollback {
+        plugin: NAME.to_owned(),
+        reference: "ghcr.io/acme/echo:1".to_owned(),
+        digest: Digest::sha256("x"),
+        signed: String::new(),
+        locked: Digest::sha256("y"),
+        locked_signed: String::new(),
+        is_proven,
+    };
+    let gone = Error::LockedVersionGone {
+        plugin: NAME.to_owned(),
+        reference: "ghcr.io/acme/echo:1".to_owned(),
+        digest: Digest::sha256("x"),
+        source: RegistryError::new(RegistryErrorKind::NotFound, "gone"),
+    };
+    for error in [rollback(true), rollback(false), gone] {
+        let hint = error.hint().unwrap();
+        assert!(hint.contains(&format!("update {shown}`")), "{hint}");
+    }
+    let layout = "oci-layout:///a; $(id):1";
+    let rejection = serde_json::json!({
+        "found": "a tag", "code": "signature", "reason": "it is not valid", "hint": "sign it again",
+    });
+    let source = VerifyError::Refused {
+        subject: Box::new(subject()),
+        scope: "**".to_owned(),
+        conditions: Vec::new(),
+        rejected: vec![serde_json::from_value(rejection).unwrap()],
+        unread: 0,
+        trust_root: None,
+    };
+    let hint = not_verified_hint(&source, layout).unwrap();
+    assert!(hint.contains(&format!("why '{layout}'`")), "{hint}");
 }
 
 /// A full disk is no mistake in the file that was to be written.

@@ -239,10 +239,15 @@ fn an_import_can_update_the_lockfile() {
     code(&desk.run(&run), 0);
     let old = locked();
     assert!(!old.contains(&newer), "{old}");
-    let warned = import("new.tar", &[]);
+    // The name of a file is for its author to choose.
+    let name = "new $(id).tar";
+    std::fs::copy(desk.path().join("new.tar"), desk.path().join(name)).unwrap();
+    let warned = import(name, &[]);
     code(&warned, 0);
     assert!(
-        warned.messages().contains("import --update"),
+        warned
+            .messages()
+            .contains("import --update 'new $(id).tar'`"),
         "{}",
         warned.transcript()
     );
