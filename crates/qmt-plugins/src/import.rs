@@ -221,6 +221,26 @@ mod tests {
         assert_eq!(changed(Some(b"x"), &one), one);
     }
 
+    /// A layout of a stranger with as many signatures as are stored leaves room for those of the
+    /// publisher, whichever is imported first.
+    #[test]
+    fn a_crowd_of_signatures_hides_none_of_another_layout() {
+        let (subject, good) = evidence("good");
+        let mut crowd = Evidence::from_json(&evidence("crowd").1).unwrap();
+        for number in 1..256 {
+            crowd = crowd.with_bundle(&number.to_string(), b"{}").unwrap();
+        }
+        let crowd = crowd.to_json().unwrap();
+        for (stored, offered) in [(&crowd, &good), (&good, &crowd)] {
+            let MergedEvidence::Changed(merged) = merged(&subject, Some(stored), offered) else {
+                panic!("nothing changed");
+            };
+            assert_eq!(Evidence::from_json(&merged).unwrap().len(), 256);
+            let merged = String::from_utf8(merged).unwrap();
+            assert!(merged.contains("\"good\""));
+        }
+    }
+
     #[test]
     fn what_is_empty_or_about_another_image_is_left_out() {
         let (subject, one) = evidence("one");

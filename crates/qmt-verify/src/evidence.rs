@@ -186,14 +186,31 @@ impl Evidence {
         serde_json::to_vec(self).map_err(|error| unusable(error.to_string()))
     }
 
-    /// Adds what `other` has and this evidence lacks, as far as the limits allow. Nothing is
-    /// removed.
+    /// Adds what `other` has and this evidence lacks, as far as the limits allow. What this evidence
+    /// has in the first half of the limits is never removed, and the rest of it gives way, so that many
+    /// signatures that were stored before do not hide those of `other`.
     #[must_use]
     pub fn merged_with(mut self, other: Self) -> Self {
         if self.subject != other.subject {
             return self;
         }
-        for item in other.items {
+        let (mut rest, mut bytes, mut counts) = (Vec::new(), 0_usize, [0_usize; 2]);
+        for item in std::mem::take(&mut self.items) {
+            let is_envelope = item.is_envelope();
+            bytes = bytes.saturating_add(item.weight());
+            counts[usize::from(is_envelope)] += 1;
+            let most = if is_envelope {
+                ENVELOPES_MAX
+            } else {
+                SIGNATURES_MAX
+            };
+            if counts[usize::from(is_envelope)] <= most / 2 && bytes <= TOTAL_BYTES_MAX / 2 {
+                self.items.push(item);
+            } else {
+                rest.push(item);
+            }
+        }
+        for item in other.items.into_iter().chain(rest) {
             if !self.items.contains(&item) {
                 self.items.push(item);
                 if self.check_limits().is_err() {
@@ -207,8 +224,7 @@ impl Evidence {
     /// Checks the limits that discovery keeps.
     fn check_limits(&self) -> Result<(), VerifyError> {
         let items = &self.items;
-        let is_envelope = |item: &&Item| matches!(item.content, Content::Envelope { .. });
-        let envelopes = items.iter().filter(is_envelope).count();
+        let envelopes = items.iter().filter(|item| item.is_envelope()).count();
         let total: usize = items.iter().map(Item::weight).sum();
         let is_large = |item: &Item| item.content_len() as u64 > ITEM_BYTES_MAX;
         let problem = if self.schema != SCHEMA {
@@ -277,6 +293,10 @@ pub(crate) enum Content {
 }
 
 impl Item {
+    fn is_envelope(&self) -> bool {
+        matches!(self.content, Content::Envelope { .. })
+    }
+
     /// Bytes of the content without annotations.
     pub(crate) fn content_len(&self) -> usize {
         match &self.content {
