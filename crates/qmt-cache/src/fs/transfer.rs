@@ -3,7 +3,7 @@
 //!
 //! `signatures/` next to `blobs/` has what was discovered for each image, as in the cache.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -128,9 +128,7 @@ fn export(
         for image in named {
             images.list(image, None);
         }
-        let mut needed = BTreeSet::new();
-        collect(store, root, root, 1, &mut needed)?;
-        for blob in needed {
+        for blob in collect(store, root, root, 1, &mut Known::new())? {
             if exported.insert(blob.clone()) {
                 let size = export_blob(store, &mut out, root, &blob)?;
                 report.bytes = report.bytes.saturating_add(size);
@@ -148,49 +146,73 @@ fn export(
     Ok(report)
 }
 
-/// Adds the blobs that the manifest or index `digest` needs, which must all be in the cache: of an
-/// index, those of at least one child.
+/// The blobs of manifests and indexes; `None` if one that they need is not in the cache.
+type Known = BTreeMap<Digest, Option<BTreeSet<Digest>>>;
+
+/// Returns the blobs that the manifest or index `digest` needs, which must all be in the cache: of an
+/// index, those of at least one child. Each is read once, because an index can list the same one again
+/// and again.
 fn collect(
     store: &Store,
     root: &Digest,
     digest: &Digest,
     depth: u32,
-    needed: &mut BTreeSet<Digest>,
-) -> Result<(), CacheError> {
+    known: &mut Known,
+) -> Result<BTreeSet<Digest>, CacheError> {
+    if let Some(known) = known.get(digest) {
+        return known.clone().ok_or_else(|| incomplete(root, digest));
+    }
+    let collected = collect_new(store, root, digest, depth, known);
+    if let Ok(_) | Err(CacheError::Incomplete { .. }) = &collected {
+        known.insert(digest.clone(), collected.as_ref().ok().cloned());
+    }
+    collected
+}
+
+fn collect_new(
+    store: &Store,
+    root: &Digest,
+    digest: &Digest,
+    depth: u32,
+    known: &mut Known,
+) -> Result<BTreeSet<Digest>, CacheError> {
     let described = index::describe(store, digest)?;
     let is_index = described.is_some_and(|found| manifest::is_index(found.media_type()));
     let children = blobs::children(store, digest)?;
     let children = children.ok_or_else(|| incomplete(root, digest))?;
-    needed.insert(digest.clone());
+    let mut needed = BTreeSet::from([digest.clone()]);
     let mut missing = None;
     let mut has_child = false;
+    let mut listed = BTreeSet::new();
     for child in children {
-        let digest = child.digest();
-        let mut own = BTreeSet::new();
+        // Configs and layers have no children, even where they look like a manifest: the config of
+        // an image by docker has the key `config` too.
+        let (digest, is_image) = (child.digest(), blobs::is_image(&child));
+        if !listed.insert((digest.clone(), is_image)) {
+            continue;
+        }
         let collected = if !store.paths.blob(digest).exists() || depth > DEPTH_MAX {
             Err(incomplete(root, digest))
-        } else if blobs::is_image(&child) {
-            collect(store, root, digest, depth + 1, &mut own)
+        } else if is_image {
+            collect(store, root, digest, depth + 1, known)
         } else {
-            // Configs and layers have no children, even where they look like a manifest: the config
-            // of an image by docker has the key `config` too.
-            own.insert(digest.clone());
-            Ok(())
+            Ok(BTreeSet::from([digest.clone()]))
         };
         match collected {
-            Ok(()) => has_child = true,
+            Ok(mut own) => {
+                has_child = true;
+                needed.append(&mut own);
+            }
             // The cache need not have an index with all platforms.
             Err(error @ CacheError::Incomplete { .. }) if is_index => {
                 missing.get_or_insert(error);
-                continue;
             }
             Err(error) => return Err(error),
         }
-        needed.append(&mut own);
     }
     match missing {
         Some(error) if !has_child => Err(error),
-        _ => Ok(()),
+        _ => Ok(needed),
     }
 }
 

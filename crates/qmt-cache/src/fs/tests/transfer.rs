@@ -83,6 +83,32 @@ fn left_out(imported: Result<TransferReport, CacheError>) -> usize {
     incomplete.len()
 }
 
+/// LIM: an index that lists one manifest many times, itself listed many times.
+#[tokio::test]
+async fn an_index_of_many_equal_entries_is_exported_quickly() {
+    let (bed, root) = filled().await;
+    let out = tempfile::tempdir().unwrap();
+    let mut listed = bed.cache.bytes(&root, 1 << 20).await.unwrap().unwrap();
+    for _ in 0..2 {
+        let entry = serde_json::to_string(&blob(oci::OCI_INDEX, &listed)).unwrap();
+        let entries = vec![entry; 3_000].join(",");
+        let index = oci::OCI_INDEX;
+        let content =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{entries}]}}"#);
+        listed = Bytes::from(content);
+        let descriptor = blob(oci::OCI_INDEX, &listed);
+        let put = bed.cache.put_bytes(&descriptor, listed.clone()).await;
+        put.unwrap();
+    }
+    let started = std::time::Instant::now();
+    let root = Digest::sha256(&listed);
+    let target = out.path().join("layout.tar");
+    let report = bed.cache.export(vec![(root, None)], &target).await.unwrap();
+    assert_eq!(report.blobs, 6);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
 /// A tag that the cache has stays, and the caller decides about signature material.
 #[tokio::test]
 async fn an_import_replaces_nothing_by_itself() {
