@@ -1,6 +1,7 @@
 //! The config lines that accept a signer.
 
 use qmt_plugins::config::scope_of;
+use serde_json::json;
 
 use crate::output::Output;
 
@@ -30,6 +31,8 @@ pub(super) fn accepting(
 
 /// Returns config lines that accept a signer for the image's repository.
 pub(super) fn config_lines(output: &Output, image: &str, line: &str) -> String {
-    let scope = scope_of(image);
-    output.config_lines(&format!("[[oci.policy]]\nscope = \"{scope}\"\n{line}"))
+    let scope = json!(scope_of(image));
+    output.config_lines(&format!("[[oci.policy]]
+scope = {scope}
+{line}"))
 }

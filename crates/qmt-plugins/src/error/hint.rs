@@ -188,6 +188,7 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         _ => String::new(),
     };
     Some(format!(
-        "{hint}{place}{rest}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
+        "{hint}{place}{rest}:\n[[oci.policy]]\nscope = {}\n{line}",
+        toml::Value::from(scope)
     ))
 }

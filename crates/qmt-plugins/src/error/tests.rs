@@ -4,6 +4,7 @@ use qmt_oci_ref::{PinnedReference, Reference, RegistryErrorKind};
 
 use super::hint::not_verified_hint;
 use super::*;
+use crate::config::scope_of;
 
 fn subject() -> PinnedReference {
     let reference: Reference = "ghcr.io/acme/echo:1".parse().unwrap();
@@ -73,6 +74,30 @@ fn a_name_in_a_command_runs_nothing() {
     };
     let hint = not_verified_hint(&source, layout).unwrap();
     assert!(hint.contains(&format!("why '{layout}'`")), "{hint}");
+}
+
+/// A quotation mark in the name of a layout ends no text in the proposed config lines: the rest of the
+/// name would be a comment, and the policy one for other layouts too.
+#[test]
+fn a_name_in_config_lines_is_one_text() {
+    let layout = r#"oci-layout:///srv/**" # \x:1"#;
+    let rejection = serde_json::json!({
+        "found": "a tag", "code": "no-key", "reason": "it has no key", "hint": "accept the key",
+        "config_line": "any_of = [{ key = \"signer.pub\" }]",
+    });
+    let source = VerifyError::Refused {
+        subject: Box::new(subject()),
+        scope: "**".to_owned(),
+        conditions: Vec::new(),
+        rejected: vec![serde_json::from_value(rejection).unwrap()],
+        unread: 0,
+        trust_root: None,
+    };
+    let hint = not_verified_hint(&source, layout).unwrap();
+    let (_, lines) = hint.split_once('\n').unwrap();
+    let lines: toml::Table = lines.parse().unwrap();
+    let scope = &lines["oci"]["policy"][0]["scope"];
+    assert_eq!(scope.as_str(), Some(&*scope_of(layout)), "{hint}");
 }
 
 /// A full disk is no mistake in the file that was to be written.
