@@ -43,6 +43,9 @@ pub(crate) fn answer(mut error: clap::Error) -> Result<(), Failure> {
 /// Hides the argument that was not understood if it is a key, or can be the password of a login.
 fn hide_secrets(error: &mut clap::Error, is_login: bool) {
     const REST: &str = "…";
+    let option = error.get(ContextKind::InvalidArg);
+    let is_of_password = matches!(option, Some(ContextValue::String(option))
+        if option.starts_with("--password"));
     for kind in [
         ContextKind::InvalidArg,
         ContextKind::InvalidValue,
@@ -51,7 +54,11 @@ fn hide_secrets(error: &mut clap::Error, is_login: bool) {
         let Some(ContextValue::String(argument)) = error.get(kind) else {
             continue;
         };
-        let is_password = is_login && kind == ContextKind::InvalidArg && !argument.starts_with('-');
+        let is_password = is_login
+            && match kind {
+                ContextKind::InvalidArg => !argument.starts_with('-'),
+                _ => is_of_password,
+            };
         let hint = if is_key_material(argument) {
             "a key is passed in a file; the option takes the name of that file"
         } else if is_password {
@@ -61,7 +68,7 @@ fn hide_secrets(error: &mut clap::Error, is_login: bool) {
         };
         error.insert(kind, ContextValue::String(REST.to_owned()));
         // Why a value is refused says the same.
-        if kind != ContextKind::InvalidValue {
+        if kind != ContextKind::InvalidValue || is_password {
             let hint = ContextValue::StyledStrs(vec![hint.into()]);
             error.insert(ContextKind::Suggested, hint);
         }
@@ -205,6 +212,14 @@ mod tests {
         let shown = hidden(&login, true);
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("a password is passed on stdin"), "{shown}");
+        for argument in [
+            "--password-stdin=hunter2",
+            "--passwort=hunter2",
+            "-Phunter2",
+        ] {
+            let shown = hidden(&["qmt-plugins", "login", "ghcr.io", argument], true);
+            assert!(!shown.contains("hunter2"), "{argument}: {shown}");
+        }
         // Anything else is shown.
         let shown = hidden(&["qmt-plugins", "inspect", "p", "surplus"], false);
         assert!(shown.contains("surplus"), "{shown}");
