@@ -124,6 +124,13 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
         Some((name, _)) => (name, "?***"),
         None => (rest, ""),
     };
+    // What precedes the digest can have a password as well.
+    let (name, digest) = match name.rsplit_once('@') {
+        Some((before, digest)) if before.contains('@') && is_like_digest(digest) => {
+            (before, format!("@{digest}"))
+        }
+        _ => (name, String::new()),
+    };
     // A layout is named by its path, which may have an `@`.
     let is_path = ["oci-layout://", "file://"].contains(&&*scheme.to_ascii_lowercase());
     let host = name.rsplit_once('@').filter(|(before, after)| {
@@ -132,9 +139,9 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
         before.contains(':') && is_whole && !is_like_digest(after)
     });
     match host {
-        Some((_, host)) => Cow::Owned(format!("{scheme}***@{host}{query}")),
+        Some((_, host)) => Cow::Owned(format!("{scheme}***@{host}{digest}{query}")),
         None if query.is_empty() => Cow::Borrowed(text),
-        None => Cow::Owned(format!("{scheme}{name}{query}")),
+        None => Cow::Owned(format!("{scheme}{name}{digest}{query}")),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is printed if the arguments ask for help, or are not understood.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use qmt_plugins::oci_ref::text::is_key_material;
+use qmt_plugins::oci_ref::text::{is_key_material, without_credentials};
 
 use crate::args::Format;
 use crate::exit::Failure;
@@ -64,6 +65,9 @@ fn hide_secrets(error: &mut clap::Error, is_login: bool) {
         } else if is_password {
             "a password is passed on stdin, with '--password-stdin'"
         } else {
+            if let Cow::Owned(shown) = without_credentials(argument) {
+                error.insert(kind, ContextValue::String(shown));
+            }
             continue;
         };
         error.insert(kind, ContextValue::String(REST.to_owned()));
@@ -220,6 +224,9 @@ mod tests {
             let shown = hidden(&["qmt-plugins", "login", "ghcr.io", argument], true);
             assert!(!shown.contains("hunter2"), "{argument}: {shown}");
         }
+        let image = "oci://me:hunter2@h.io/a:1";
+        let shown = hidden(&["qmt-plugins", "inspect", "p", image], false);
+        assert!(shown.contains("'oci://***@h.io/a:1'"), "{shown}");
         // Anything else is shown.
         let shown = hidden(&["qmt-plugins", "inspect", "p", "surplus"], false);
         assert!(shown.contains("surplus"), "{shown}");

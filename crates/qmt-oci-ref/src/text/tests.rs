@@ -102,6 +102,11 @@ fn credentials_in_names_are_hidden() {
         ("ghcr.io/a/b:1?token=secret", "ghcr.io/a/b:1?***"),
         ("https://u:secret@h/a?b=c", "https://***@h/a?***"),
         ("docker://u:s3/cret@h.io/a:1", "docker://***@h.io/a:1"),
+        ("u:secret@h.io/a@sha256:12", "***@h.io/a@sha256:12"),
+        (
+            "oci://u:secret@h.io/a:1@sha256:12?x=y",
+            "oci://***@h.io/a:1@sha256:12?***",
+        ),
     ] {
         assert_eq!(without_credentials(text), shown);
     }
