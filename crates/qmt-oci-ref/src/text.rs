@@ -134,8 +134,9 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     // A layout is named by its path, which may have an `@`.
     let is_path = ["oci-layout://", "file://"].contains(&&*scheme.to_ascii_lowercase());
     let host = name.rsplit_once('@').filter(|(before, after)| {
-        // A password may have slashes, and so has what follows a host.
-        let is_whole = !before.contains('/') || (after.contains('/') && !is_path);
+        // A password may have slashes, and so has what follows a host and its port.
+        let is_whole = !before.contains('/')
+            || (!is_path && (after.contains('/') || (start > 0 && !begins_with_port(before))));
         before.contains(':') && is_whole && !is_like_digest(after)
     });
     match host {
@@ -143,6 +144,15 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
         None if query.is_empty() => Cow::Borrowed(text),
         None => Cow::Owned(format!("{scheme}{name}{digest}{query}")),
     }
+}
+
+/// Reports whether a number follows the first colon, as in `host:port/name`.
+fn begins_with_port(text: &str) -> bool {
+    let first = text
+        .split('/')
+        .next()
+        .and_then(|first| first.split_once(':'));
+    first.is_none_or(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// Hides the user names and passwords of all URLs in a message.

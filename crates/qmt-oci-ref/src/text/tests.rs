@@ -103,6 +103,7 @@ fn credentials_in_names_are_hidden() {
         ("https://u:secret@h/a?b=c", "https://***@h/a?***"),
         ("docker://u:s3/cret@h.io/a:1", "docker://***@h.io/a:1"),
         ("u:secret@h.io/a@sha256:12", "***@h.io/a@sha256:12"),
+        ("https://u:s3/cret@h.io", "https://***@h.io"),
         (
             "oci://u:secret@h.io/a:1@sha256:12?x=y",
             "oci://***@h.io/a:1@sha256:12?***",
@@ -116,6 +117,7 @@ fn credentials_in_names_are_hidden() {
         "ubuntu:22@md5:abc",
         "ghcr.io/a/b:1@sha256:abc",
         "h:5000/a@b",
+        "oci://h:5000/a@b",
         "oci-layout://a:b/c@d/l",
         "name@example",
     ] {
