@@ -110,6 +110,9 @@ impl<T: Serialize + 'static> Returned<T> {
         if let Some(text) = any.downcast_mut::<Option<&'static str>>() {
             return Ok(text.unwrap_or_default().into());
         }
+        if let Some(bytes) = any.downcast_mut::<Option<&'static [u8]>>() {
+            return Ok(bytes.unwrap_or_default().into());
+        }
         if any.is::<Option<()>>() {
             return Ok(Vec::new());
         }
@@ -132,6 +135,8 @@ mod tests {
         assert_eq!(Returned(Bytes::from(*b"\xff")).encode().unwrap(), b"\xff");
         assert_eq!(Returned("a".to_owned()).encode().unwrap(), b"a");
         assert_eq!(Returned("a").encode().unwrap(), b"a");
+        let bytes: &'static [u8] = b"\xff";
+        assert_eq!(Returned(bytes).encode().unwrap(), b"\xff");
         assert_eq!(Returned(()).encode().unwrap(), b"");
         assert_eq!(Returned(Ok::<_, Error>("a")).encode().unwrap(), b"a");
     }

@@ -25,7 +25,7 @@ pub use self::ffi::config;
 ///
 /// | type | on the way in | on the way out |
 /// |---|---|---|
-/// | `Vec<u8>`, `&[u8]` | the bytes | the bytes (`Vec<u8>`) |
+/// | `Vec<u8>`, `&[u8]` | the bytes | the bytes (`Vec<u8>`, `&'static [u8]`) |
 /// | `String`, `&str` | UTF-8, or the call fails | the text (`String`, `&'static str`) |
 /// | `()` | no parameter | no bytes |
 /// | any other | JSON, by `serde::Deserialize`; no bytes are `null` | JSON, by `serde::Serialize` |
