@@ -66,7 +66,7 @@ fn check(signature: &Signature) -> Result<Option<&Type>> {
         return Err(Error::new_spanned(parameter, GENERIC));
     }
     if let ReturnType::Type(_, returned) = &signature.output
-        && let Type::Reference(reference) = &**returned
+        && let Type::Reference(reference) = plain(returned)
         && !matches!(&reference.lifetime, Some(lifetime) if lifetime.ident == "static")
     {
         let rule = "the result is owned: return `Vec<u8>`, `String` or a type with `Serialize`";
@@ -91,14 +91,24 @@ fn parameter(input: &FnArg) -> Result<&Type> {
             return Err(Error::new_spanned(receiver, rule));
         }
     };
-    match input {
+    match plain(input) {
         Type::ImplTrait(generic) => Err(Error::new_spanned(generic, GENERIC)),
         Type::Reference(reference) if reference.mutability.is_some() => {
             let rule = "the input belongs to the host: take `&[u8]`, `&str` or an owned type";
             Err(Error::new_spanned(reference, rule))
         }
-        _ => Ok(input),
+        input => Ok(input),
     }
+}
+
+/// Removes the parentheses of a type, and the group around one that a macro passed.
+fn plain(mut input: &Type) -> &Type {
+    while let Type::Group(syn::TypeGroup { elem, .. }) | Type::Paren(syn::TypeParen { elem, .. }) =
+        input
+    {
+        input = elem;
+    }
+    input
 }
 
 #[cfg(test)]

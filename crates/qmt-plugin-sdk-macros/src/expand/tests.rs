@@ -38,10 +38,19 @@ fn other_functions_are_exported_under_their_names() {
         ("fn h<'a>(input: &'a str) -> String {}", "_h", "borrow"),
         ("const fn i(_: &[u8]) {}", "_i", "borrow"),
         ("fn j() -> &'static str {}", "_j", "(j())"),
+        ("fn k(input: (&str)) {}", "_k", "borrow"),
     ] {
         let shown = expanded(item).unwrap().to_string().replace(' ', "");
         assert!(shown.starts_with(&item.replace(' ', "")), "{shown}");
         let has_both = shown.contains(symbol) && shown.contains(argument);
         assert!(has_both, "{argument}: {shown}");
     }
+}
+
+#[test]
+fn a_type_of_a_macro_is_read_like_any_other() {
+    let name = quote!(&str);
+    let name = proc_macro2::Group::new(proc_macro2::Delimiter::None, name);
+    let shown = export(TokenStream::new(), quote!(fn f(input: #name) {})).unwrap();
+    assert!(shown.to_string().contains("borrow"), "{shown}");
 }
