@@ -1,5 +1,7 @@
 //! The expansion of `export`: the function itself, and a function from bytes to bytes that calls it.
 
+use std::iter;
+
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
@@ -31,7 +33,7 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     };
     let export = name.to_string();
     let export = export.trim_start_matches("r#");
-    let symbol = format!("qmt_plugin_export_{export}");
+    let symbol = symbol(export);
     Ok(quote! {
         #function
 
@@ -45,6 +47,17 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             ::qmt_plugin::__export!(#export, #symbol, __qmt_plugin_call);
         };
     })
+}
+
+/// Returns the symbol of a function in a native library. Linkers take ASCII alone.
+fn symbol(export: &str) -> String {
+    let letters = export.chars().map(|letter| match letter {
+        letter if letter.is_ascii() => letter.to_string(),
+        letter => format!("_{:x}_", u32::from(letter)),
+    });
+    iter::once("qmt_plugin_export_".to_owned())
+        .chain(letters)
+        .collect()
 }
 
 /// Refuses what cannot be called with bytes; returns the type of the parameter.
