@@ -37,6 +37,7 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     Ok(quote! {
         #function
 
+        #[allow(deprecated)] // The function may be; hosts still call it.
         const _: () = {
             // No name here can be that of the function.
             fn __qmt_plugin_call(__qmt_plugin_input: &[u8]) -> #private::Answer {

@@ -23,6 +23,10 @@ fn panics(how: u8) {
     }
 }
 
+#[crate::export]
+#[deprecated]
+fn old() {}
+
 /// Calls with pointers, and frees the output.
 fn call(export: &str, input: &[u8]) -> (i32, Vec<u8>) {
     let (mut out, mut out_len) = (ptr::null_mut(), 0);
@@ -77,7 +81,7 @@ fn exports_are_listed_one_per_line() {
         assert_eq!(qmt_plugin_exports(&raw mut out, &raw mut out_len), OK);
         let mut names: Vec<&[u8]> = bytes(out, out_len).split(|byte| *byte == b'\n').collect();
         names.sort_unstable();
-        assert_eq!(names, [&b"echo"[..], b"fails", b"panics"]);
+        assert_eq!(names, [&b"echo"[..], b"fails", b"old", b"panics"]);
         qmt_plugin_free(out, out_len);
     }
 }
