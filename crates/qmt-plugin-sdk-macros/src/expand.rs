@@ -1,5 +1,7 @@
 //! The expansion of `export`: the function itself, and a function from bytes to bytes that calls it.
 
+mod reserved;
+
 use std::iter;
 
 use proc_macro2::{Span, TokenStream};
@@ -34,8 +36,14 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let export = name.to_string();
     let export = export.trim_start_matches("r#");
     let symbol = symbol(export);
+    let refusal = reserved::is_reserved(export).then(|| {
+        let rule =
+            format!("the compiler uses the name `{export}` in Wasm modules: rename the function");
+        quote_spanned!(name.span()=> #[cfg(target_arch = "wasm32")] ::core::compile_error!(#rule);)
+    });
     Ok(quote! {
         #function
+        #refusal
 
         #[allow(deprecated)] // The function may be; hosts still call it.
         const _: () = {

@@ -55,3 +55,24 @@ fn a_type_of_a_macro_is_read_like_any_other() {
     let shown = export(TokenStream::new(), quote!(fn f(input: #name) {})).unwrap();
     assert!(shown.to_string().contains("borrow"), "{shown}");
 }
+
+#[test]
+fn symbols_of_the_compiler_are_refused_in_wasm_modules() {
+    for (item, is_refused) in [
+        ("fn memory() {}", true),
+        ("fn main() {}", true),
+        ("fn log(_: &str) {}", true),
+        ("fn powf(_: &str) {}", true),
+        ("fn memcmp(_: &str) {}", true),
+        ("fn alloc(_: &str) {}", false),
+        ("fn logs(_: &str) {}", false),
+        ("fn length(_: &str) {}", false),
+    ] {
+        let shown = expanded(item).unwrap().to_string();
+        assert_eq!(
+            shown.contains("compile_error"),
+            is_refused,
+            "{item}: {shown}"
+        );
+    }
+}
