@@ -35,7 +35,8 @@ impl Error {
         }
     }
 
-    /// Sets the code. 0 is what a call without an error returns, so it becomes 1.
+    /// Sets the code. 0 is what a call without an error returns, so it becomes 1. A native library
+    /// also returns 2 for an unknown function and 3 for a panic.
     #[must_use]
     pub fn with_code(self, code: i32) -> Self {
         let code = if code == 0 { FAILED } else { code };

@@ -40,7 +40,7 @@ pub use self::ffi::config;
 /// #[qmt_plugin::export]
 /// fn mean(input: Numbers) -> Result<f64, Error> {
 ///     if input.numbers.is_empty() {
-///         return Err(Error::new("no numbers").with_code(3));
+///         return Err(Error::new("no numbers").with_code(7));
 ///     }
 ///     Ok(input.numbers.iter().sum::<f64>() / input.numbers.len() as f64)
 /// }
