@@ -108,7 +108,7 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The plugin has no function of that name that can be called.
-    #[error("plugin `{plugin}` has no export `{export}`; it has: {}", text::listed(.known))]
+    #[error("plugin `{plugin}` has no export `{export}`; it has: {}", text::known(.export, .known))]
     UnknownExport {
         /// The plugin's name.
         plugin: String,

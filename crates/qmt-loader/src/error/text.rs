@@ -7,9 +7,31 @@ use qmt_oci_ref::text::escape;
 /// The names that a message lists, so that it stays readable.
 const LISTED: usize = 10;
 
+/// The bytes of a name that is compared with others.
+const COMPARED_MAX: usize = 64;
+
 /// Lists at most ten of `names`.
-pub(super) fn listed(names: &[String]) -> String {
+fn listed(names: &[String]) -> String {
     list(names.iter().map(|name| format!("`{}`", escape(name))))
+}
+
+/// Lists at most ten of `known`, and the one that `name` may have been meant to be.
+pub(super) fn known(name: &str, known: &[String]) -> String {
+    format!("{}{}", listed(known), nearest(name, known))
+}
+
+/// Names the one of `known` that `name` may have been meant to be: at most a third of its letters
+/// differ.
+fn nearest(name: &str, known: &[String]) -> String {
+    let limit = name.len() / 3;
+    known
+        .iter()
+        .filter(|other| name.len() <= COMPARED_MAX && other.len().abs_diff(name.len()) <= limit)
+        .map(|other| (strsim::damerau_levenshtein(name, other), other))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, other)| format!("; did you mean `{}`?", escape(other)))
+        .unwrap_or_default()
 }
 
 /// Lists at most ten of `names`, each with the name that it may have been meant to be.
@@ -53,5 +75,18 @@ mod tests {
             suggested(&names),
             "`a\\u{1b}`, `b` (did you mean `c\\u{202e}`?)"
         );
+    }
+
+    #[test]
+    fn the_most_similar_name_is_suggested() {
+        let known = ["length", "len", "large", "strength\u{1b}"].map(str::to_owned);
+        assert_eq!(nearest("lenght", &known), "; did you mean `length`?");
+        assert_eq!(
+            nearest("strength", &known),
+            "; did you mean `strength\\u{1b}`?"
+        );
+        for name in ["", "ab", "breadth", &"length".repeat(20)] {
+            assert_eq!(nearest(name, &known), "", "{name}");
+        }
     }
 }
