@@ -4,7 +4,7 @@ use std::fmt;
 
 use qmt_oci_ref::text;
 
-use super::LoadError;
+use super::{LoadError, WorkerEnd};
 
 /// What a [`LoadError`] means to a program: who can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,6 +104,10 @@ impl LoadError {
                 "call it again later, or raise `timeout`; a host can give its Wasm plugins more \
                  instances (`WasmLoaderBuilder::instances`)",
             ),
+            Self::WorkerEnded {
+                end: WorkerEnd::Exited { .. },
+                ..
+            } => Some("the plugin's own code ended its process; its publisher has to change that"),
             Self::WorkerEnded { .. } => Some(
                 "if the plugin needs more memory or processor time, raise `memory_max` or `timeout` \
                  of its limits; isolated plugins can't start processes, open sockets, or use folders \

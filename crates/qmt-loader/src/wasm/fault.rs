@@ -40,9 +40,14 @@ pub(super) enum Fault {
     #[error("the host function `{name}` returned values that do not match its declared results")]
     HostResults { name: String },
     #[error(
-        "the host offers `{name}` as a function of the type {offered}, which is not the import's"
+        "the plugin imports `{name}` as {imported}, and the host offers it as a function of \
+         the type {offered}"
     )]
-    HostSignature { name: String, offered: String },
+    HostSignature {
+        name: String,
+        imported: String,
+        offered: String,
+    },
     #[error("`{export}`, which is called at the start, failed: {message}")]
     AtStart { export: String, message: String },
     #[error("{what} is missing, which is a bug in the host")]

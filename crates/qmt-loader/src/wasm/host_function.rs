@@ -176,13 +176,14 @@ impl HostFunction {
     /// Checks that a module imports the function with its own type.
     pub(super) fn check(&self, engine: &Engine, imported: &ExternType) -> Result<(), Fault> {
         let offered = self.ty(engine);
-        if let ExternType::Func(imported) = imported
-            && FuncType::eq(imported, &offered)
-        {
-            return Ok(());
-        }
+        let imported = match imported {
+            ExternType::Func(imported) if FuncType::eq(imported, &offered) => return Ok(()),
+            ExternType::Func(imported) => format!("a function of the type {imported}"),
+            _ => "something that is not a function".to_owned(),
+        };
         Err(Fault::HostSignature {
             name: format!("{}.{}", self.namespace, self.name),
+            imported,
             offered: offered.to_string(),
         })
     }

@@ -215,6 +215,7 @@ async fn a_lease_ends_with_its_process() {
         }
     );
     assert!(ended, "{error:?}");
+    assert!(error.hint().unwrap().contains("own code"), "{error:?}");
     let error = lease.call("echo", Bytes::new()).await.unwrap_err();
     assert!(matches!(error, LoadError::LeaseEnded { .. }), "{error:?}");
     assert_eq!(text(&*plugin, "echo", "x").await, "x");

@@ -93,6 +93,11 @@ async fn a_function_without_a_result_takes_the_input() {
     let wrong = with([HostFunction::new("tell", Ok)]);
     let error = refusal(wrong.load(module(), LoadOptions::default()).await);
     assert!(matches!(error, LoadError::Link { .. }), "{error:?}");
+    // Both types are shown.
+    let shown = format!("{error:?}");
+    for words in ["(param i64))", "(param i64) (result i64))"] {
+        assert!(shown.contains(words), "{shown}");
+    }
 }
 
 #[tokio::test]
