@@ -32,7 +32,9 @@ pub(super) fn accepting(
 /// Returns config lines that accept a signer for the image's repository.
 pub(super) fn config_lines(output: &Output, image: &str, line: &str) -> String {
     let scope = json!(scope_of(image));
-    output.config_lines(&format!("[[oci.policy]]
+    output.config_lines(&format!(
+        "[[oci.policy]]
 scope = {scope}
-{line}"))
+{line}"
+    ))
 }
