@@ -23,6 +23,9 @@ use crate::BoxError;
 use crate::error::{ClientError, TlsError};
 use crate::place::Content;
 
+/// What is said about a file without certificates.
+const NO_CERTIFICATE: &str = "it has no line `-----BEGIN CERTIFICATE-----`; a certificate under \
+                              another label is converted by `openssl x509 -in FILE -out NEW`";
 /// What is said about a file that holds certificate and key together.
 const PKCS12: &str =
     "it is PKCS #12; write it as PEM with `openssl pkcs12 -in FILE -nodes -out NEW`";
@@ -202,7 +205,7 @@ impl<'a> File<'a> {
         if certificates.is_empty() {
             let der =
                 "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`";
-            let reason = self.other_form(der).unwrap_or("it has no PEM certificate");
+            let reason = self.other_form(der).unwrap_or(NO_CERTIFICATE);
             return Err(self.unusable(reason, None));
         }
         Ok(certificates)

@@ -123,11 +123,18 @@ async fn other_files_are_called_by_name() {
         .collect();
     let wide = write("wide", &wide);
     let utf_16 = "it is text in UTF-16; save it as UTF-8";
+    // As `openssl x509 -trustout` writes it.
+    let trusted = write(
+        "trusted",
+        pem.replace(" CERTIFICATE", " TRUSTED CERTIFICATE")
+            .as_bytes(),
+    );
     for (file, words) in [
         (cut, "it is cut off"),
         (der.clone(), "`openssl x509 -inform der"),
         (pkcs12.clone(), "`openssl pkcs12"),
         (wide.clone(), utf_16),
+        (trusted, "`openssl x509 -in FILE -out NEW`"),
     ] {
         let text = message(HostOptions::new().ca_file(&file));
         assert!(text.contains(words), "{text}");
