@@ -86,7 +86,8 @@ impl PluginHost {
             }
             // The config names its digest, which is checked instead of a signature.
             PluginSource::Url { url, sha256 } => {
-                let download = self.download(target, &url, &sha256).await;
+                // Boxed, so that the futures of hosts stay small.
+                let download = Box::pin(self.download(target, &url, &sha256)).await;
                 let bytes = self.reporter(target).ended(Stage::Fetch, download)?;
                 // `download` returns only bytes with this digest.
                 let content = Content::InMemory(bytes, sha256);
