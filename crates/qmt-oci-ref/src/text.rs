@@ -120,10 +120,8 @@ pub fn shell_word(text: &str) -> Cow<'_, str> {
 pub fn without_credentials(text: &str) -> Cow<'_, str> {
     let start = text.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = text.split_at(start);
-    let (name, query) = match rest.split_once('?') {
-        Some((name, _)) => (name, "?***"),
-        None => (rest, ""),
-    };
+    let name = without_query(rest);
+    let query = if name == rest { "" } else { "?***" };
     // What precedes the digest can have a password as well.
     let (name, digest) = match name.rsplit_once('@') {
         Some((before, digest)) if before.contains('@') && is_like_digest(digest) => {
@@ -144,6 +142,17 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
         None if query.is_empty() => Cow::Borrowed(text),
         None => Cow::Owned(format!("{scheme}{name}{digest}{query}")),
     }
+}
+
+/// Drops the query of a URL without its scheme, or of a name that a user typed. A password may have a
+/// question mark.
+pub fn without_query(text: &str) -> &str {
+    let is_password = |(user, _): &(&str, &str)| user.contains(':') && !user.contains('/');
+    let user = text.split_once('?').filter(is_password);
+    let user = user.and_then(|_| text.rfind('@')).unwrap_or(0);
+    let (user, name) = text.split_at(user);
+    let name = name.split('?').next().unwrap_or_default();
+    text.get(..user.len() + name.len()).unwrap_or(text)
 }
 
 /// Reports whether a number follows the first colon, as in `host:port/name`.

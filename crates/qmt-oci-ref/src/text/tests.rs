@@ -104,6 +104,9 @@ fn credentials_in_names_are_hidden() {
         ("docker://u:s3/cret@h.io/a:1", "docker://***@h.io/a:1"),
         ("u:secret@h.io/a@sha256:12", "***@h.io/a@sha256:12"),
         ("https://u:s3/cret@h.io", "https://***@h.io"),
+        ("oci://u:secret?@h.io/a", "oci://***@h.io/a"),
+        ("u:sec?ret@h.io/a?b", "***@h.io/a?***"),
+        ("https://h.io/a?b=u:secret@c", "https://h.io/a?***"),
         (
             "oci://u:secret@h.io/a:1@sha256:12?x=y",
             "oci://***@h.io/a:1@sha256:12?***",

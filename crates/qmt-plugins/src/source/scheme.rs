@@ -71,10 +71,11 @@ fn image(name: &str) -> SourceError {
 /// Returns the name of an image without user, password and query, and with the host in lower case: a
 /// name that can be used.
 fn image_name(name: &str) -> Result<String, ReferenceError> {
-    let name = name.split(['?', '#']).next().unwrap_or_default();
+    let name = text::without_query(name);
     // A password may have slashes, and a digest has none.
     let host = name.rsplit_once('@').map(|(_, host)| host);
     let name = host.filter(|host| host.contains('/')).unwrap_or(name);
+    let name = name.split('#').next().unwrap_or_default();
     let name = name.trim_end_matches('/');
     let name = match name.split_once('/') {
         Some((host, rest)) if begins_with_host(name) => {

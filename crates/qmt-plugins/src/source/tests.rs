@@ -196,6 +196,14 @@ fn a_proposed_name_can_be_used() {
             "did you mean `oci://ghcr.io/a/x:1`?",
         ),
         (
+            "docker://u:s3cret?@ghcr.io/a/x:1?y",
+            "did you mean `oci://ghcr.io/a/x:1`?",
+        ),
+        (
+            "docker://u:s3cret#@ghcr.io/a/x:1#y",
+            "did you mean `oci://ghcr.io/a/x:1`?",
+        ),
+        (
             "https:/u:s3cret@h.example/p.wasm",
             "did you mean `https://h.example/p.wasm`?",
         ),
