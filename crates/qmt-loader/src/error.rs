@@ -20,7 +20,6 @@ pub use self::wasm::WasmRefusal;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a plugin was not loaded, or a call failed.
-/// `{}` shows the message alone, and `{:?}` also its causes and the hint, on lines of their own.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {

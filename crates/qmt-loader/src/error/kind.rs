@@ -130,6 +130,8 @@ impl LoadError {
     }
 }
 
+/// Shows the message, its causes and the hint, each on a line of its own: what `main` prints of an
+/// error that it returns.
 impl fmt::Debug for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&text::error_report(self, self.hint()))
