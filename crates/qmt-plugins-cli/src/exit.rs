@@ -60,16 +60,6 @@ pub(crate) enum Code {
     Terminated = 143,
 }
 
-/// The exit code of each kind of error.
-const CODES: [(ErrorKind, Code); 6] = [
-    (ErrorKind::Failure, Code::Failure),
-    (ErrorKind::Usage, Code::Usage),
-    (ErrorKind::NotVerified, Code::NotVerified),
-    (ErrorKind::NotFound, Code::NotFound),
-    (ErrorKind::Network, Code::Network),
-    (ErrorKind::Config, Code::Config),
-];
-
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         Self::from(code as u8)
@@ -122,8 +112,15 @@ impl Failure {
 
     /// The kind as one word, as `--format json` prints it.
     pub(crate) fn kind(&self) -> &'static str {
-        let known = CODES.iter().find(|(_, code)| *code == self.code());
-        known.map_or("interrupted", |(kind, _)| kind.as_str())
+        match self.code() {
+            Code::Failure => ErrorKind::Failure.as_str(),
+            Code::Usage => ErrorKind::Usage.as_str(),
+            Code::NotVerified => ErrorKind::NotVerified.as_str(),
+            Code::NotFound => ErrorKind::NotFound.as_str(),
+            Code::Network => ErrorKind::Network.as_str(),
+            Code::Config => ErrorKind::Config.as_str(),
+            Code::Interrupted | Code::Terminated => "interrupted",
+        }
     }
 
     /// Returns the message and its causes, outermost first.
@@ -229,8 +226,14 @@ fn interrupted(downloads: &[String]) -> String {
 }
 
 fn code_of(kind: ErrorKind) -> Code {
-    let known = CODES.iter().find(|(known, _)| *known == kind);
-    known.map_or(Code::Failure, |(_, code)| *code)
+    match kind {
+        ErrorKind::Usage => Code::Usage,
+        ErrorKind::NotVerified => Code::NotVerified,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Network => Code::Network,
+        ErrorKind::Config => Code::Config,
+        _ => Code::Failure,
+    }
 }
 
 fn is_missing_file(error: &BoxError) -> bool {
