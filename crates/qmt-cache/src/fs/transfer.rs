@@ -128,7 +128,12 @@ fn export(
         for image in named {
             images.list(image, None);
         }
-        for blob in collect(store, root, root, 1, &mut Known::new())? {
+        let mut needed = Needed {
+            store,
+            root,
+            known: BTreeMap::new(),
+        };
+        for blob in needed.by(root, 1)? {
             if exported.insert(blob.clone()) {
                 let size = export_blob(store, &mut out, root, &blob)?;
                 report.bytes = report.bytes.saturating_add(size);
@@ -146,73 +151,73 @@ fn export(
     Ok(report)
 }
 
-/// The blobs of manifests and indexes; `None` if one that they need is not in the cache.
-type Known = BTreeMap<Digest, Option<BTreeSet<Digest>>>;
-
-/// Returns the blobs that the manifest or index `digest` needs, which must all be in the cache: of an
-/// index, those of at least one child. Each is read once, because an index can list the same one again
+/// Lists what an image needs. Each manifest is read once, because an index can list the same one again
 /// and again.
-fn collect(
-    store: &Store,
-    root: &Digest,
-    digest: &Digest,
-    depth: u32,
-    known: &mut Known,
-) -> Result<BTreeSet<Digest>, CacheError> {
-    if let Some(known) = known.get(digest) {
-        return known.clone().ok_or_else(|| incomplete(root, digest));
-    }
-    let collected = collect_new(store, root, digest, depth, known);
-    if let Ok(_) | Err(CacheError::Incomplete { .. }) = &collected {
-        known.insert(digest.clone(), collected.as_ref().ok().cloned());
-    }
-    collected
+struct Needed<'a> {
+    store: &'a Store,
+    root: &'a Digest,
+    /// The blobs of each manifest and index; `None` if one that it needs is not in the cache.
+    known: BTreeMap<Digest, Option<BTreeSet<Digest>>>,
 }
 
-fn collect_new(
-    store: &Store,
-    root: &Digest,
-    digest: &Digest,
-    depth: u32,
-    known: &mut Known,
-) -> Result<BTreeSet<Digest>, CacheError> {
-    let described = index::describe(store, digest)?;
-    let is_index = described.is_some_and(|found| manifest::is_index(found.media_type()));
-    let children = blobs::children(store, digest)?;
-    let children = children.ok_or_else(|| incomplete(root, digest))?;
-    let mut needed = BTreeSet::from([digest.clone()]);
-    let mut missing = None;
-    let mut has_child = false;
-    let mut listed = BTreeSet::new();
-    for child in children {
-        // Configs and layers have no children, even where they look like a manifest: the config of
-        // an image by docker has the key `config` too.
-        let (digest, is_image) = (child.digest(), blobs::is_image(&child));
-        if !listed.insert((digest.clone(), is_image)) {
-            continue;
+impl Needed<'_> {
+    /// Returns the blobs that the manifest or index `digest` needs, which must all be in the cache: of
+    /// an index, those of at least one child.
+    fn by(&mut self, digest: &Digest, depth: u32) -> Result<BTreeSet<Digest>, CacheError> {
+        if let Some(known) = self.known.get(digest) {
+            return known.clone().ok_or_else(|| self.lacks(digest));
         }
-        let collected = if !store.paths.blob(digest).exists() || depth > DEPTH_MAX {
-            Err(incomplete(root, digest))
-        } else if is_image {
-            collect(store, root, digest, depth + 1, known)
-        } else {
-            Ok(BTreeSet::from([digest.clone()]))
-        };
-        match collected {
-            Ok(mut own) => {
-                has_child = true;
-                needed.append(&mut own);
+        let needed = self.read(digest, depth);
+        if let Ok(_) | Err(CacheError::Incomplete { .. }) = &needed {
+            let known = needed.as_ref().ok().cloned();
+            self.known.insert(digest.clone(), known);
+        }
+        needed
+    }
+
+    fn read(&mut self, digest: &Digest, depth: u32) -> Result<BTreeSet<Digest>, CacheError> {
+        let described = index::describe(self.store, digest)?;
+        let is_index = described.is_some_and(|found| manifest::is_index(found.media_type()));
+        let children = blobs::children(self.store, digest)?;
+        let children = children.ok_or_else(|| self.lacks(digest))?;
+        let mut needed = BTreeSet::from([digest.clone()]);
+        let mut missing = None;
+        let mut has_child = false;
+        let mut listed = BTreeSet::new();
+        for child in children {
+            // Configs and layers have no children, even where they look like a manifest: the config
+            // of an image by docker has the key `config` too.
+            let (digest, is_image) = (child.digest(), blobs::is_image(&child));
+            if !listed.insert((digest.clone(), is_image)) {
+                continue;
             }
-            // The cache need not have an index with all platforms.
-            Err(error @ CacheError::Incomplete { .. }) if is_index => {
-                missing.get_or_insert(error);
+            let of_child = if !self.store.paths.blob(digest).exists() || depth > DEPTH_MAX {
+                Err(self.lacks(digest))
+            } else if is_image {
+                self.by(digest, depth + 1)
+            } else {
+                Ok(BTreeSet::from([digest.clone()]))
+            };
+            match of_child {
+                Ok(mut of_child) => {
+                    has_child = true;
+                    needed.append(&mut of_child);
+                }
+                // The cache need not have an index with all platforms.
+                Err(error @ CacheError::Incomplete { .. }) if is_index => {
+                    missing.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        match missing {
+            Some(error) if !has_child => Err(error),
+            _ => Ok(needed),
         }
     }
-    match missing {
-        Some(error) if !has_child => Err(error),
-        _ => Ok(needed),
+
+    fn lacks(&self, missing: &Digest) -> CacheError {
+        incomplete(self.root, missing)
     }
 }
 
