@@ -194,22 +194,18 @@ impl Evidence {
         if self.subject != other.subject {
             return self;
         }
-        let (mut rest, mut bytes, mut counts) = (Vec::new(), 0_usize, [0_usize; 2]);
-        for item in std::mem::take(&mut self.items) {
-            let is_envelope = item.is_envelope();
-            bytes = bytes.saturating_add(item.weight());
-            counts[usize::from(is_envelope)] += 1;
-            let most = if is_envelope {
-                ENVELOPES_MAX
+        let (mut signatures, mut envelopes, mut bytes) = (0_usize, 0_usize, 0_usize);
+        let (first, rest): (Vec<_>, Vec<_>) = self.items.into_iter().partition(|item| {
+            let (count, most) = if item.is_envelope() {
+                (&mut envelopes, ENVELOPES_MAX)
             } else {
-                SIGNATURES_MAX
+                (&mut signatures, SIGNATURES_MAX)
             };
-            if counts[usize::from(is_envelope)] <= most / 2 && bytes <= TOTAL_BYTES_MAX / 2 {
-                self.items.push(item);
-            } else {
-                rest.push(item);
-            }
-        }
+            *count += 1;
+            bytes = bytes.saturating_add(item.weight());
+            *count <= most / 2 && bytes <= TOTAL_BYTES_MAX / 2
+        });
+        self.items = first;
         for item in other.items.into_iter().chain(rest) {
             if !self.items.contains(&item) {
                 self.items.push(item);
