@@ -36,6 +36,18 @@ fn an_unsigned_image_is_signed_as_the_policy_requires() {
     }
 }
 
+/// The error for an image of which one signature was refused.
+fn refused(rejection: serde_json::Value) -> VerifyError {
+    VerifyError::Refused {
+        subject: Box::new(subject()),
+        scope: "**".to_owned(),
+        conditions: Vec::new(),
+        rejected: vec![serde_json::from_value(rejection).unwrap()],
+        unread: 0,
+        trust_root: None,
+    }
+}
+
 /// The author of a config, or of a layout, can choose its name: a shell reads it as one word.
 #[test]
 fn a_name_in_a_command_runs_nothing() {
@@ -64,14 +76,7 @@ fn a_name_in_a_command_runs_nothing() {
     let rejection = serde_json::json!({
         "found": "a tag", "code": "signature", "reason": "it is not valid", "hint": "sign it again",
     });
-    let source = VerifyError::Refused {
-        subject: Box::new(subject()),
-        scope: "**".to_owned(),
-        conditions: Vec::new(),
-        rejected: vec![serde_json::from_value(rejection).unwrap()],
-        unread: 0,
-        trust_root: None,
-    };
+    let source = refused(rejection);
     let hint = not_verified_hint(&source, layout).unwrap();
     assert!(hint.contains(&format!("why '{layout}'`")), "{hint}");
 }
@@ -85,14 +90,7 @@ fn a_name_in_config_lines_is_one_text() {
         "found": "a tag", "code": "no-key", "reason": "it has no key", "hint": "accept the key",
         "config_line": "any_of = [{ key = \"signer.pub\" }]",
     });
-    let source = VerifyError::Refused {
-        subject: Box::new(subject()),
-        scope: "**".to_owned(),
-        conditions: Vec::new(),
-        rejected: vec![serde_json::from_value(rejection).unwrap()],
-        unread: 0,
-        trust_root: None,
-    };
+    let source = refused(rejection);
     let hint = not_verified_hint(&source, layout).unwrap();
     let (_, lines) = hint.split_once('\n').unwrap();
     let lines: toml::Table = lines.parse().unwrap();
