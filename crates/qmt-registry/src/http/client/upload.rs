@@ -142,7 +142,7 @@ impl<'a> Upload<'a> {
         Session::from_answer(&answer)
     }
 
-    /// Sends the blob in one request, in a new session where there is none.
+    /// Sends the blob in one request, in `session` or, without one, in a new session.
     async fn in_one(&mut self, mut session: Option<Session>) -> Result<(), ClientError> {
         loop {
             // The state of a broken session is unknown, that of a new one is not.
