@@ -7,7 +7,6 @@
 //! Native calls have alarms of their own: tokio's time-outs require timers, which the runtime of
 //! the host may not have.
 
-use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -17,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
+use slab::Slab;
 
 /// The time that a call may run on the thread of its caller before it moves to another one.
 pub(crate) const SLICE: Duration = Duration::from_millis(1);
@@ -27,10 +27,9 @@ const IDLE_SLICES: u32 = 20;
 /// The longest time between two repetitions of an alarm.
 const REPEAT_MAX: Duration = Duration::from_millis(64);
 
-type Key = (Instant, u64);
-
 #[derive(Debug)]
 struct Due {
+    at: Instant,
     waker: Arc<AtomicWaker>,
     /// The time until it is repeated.
     repeat: Duration,
@@ -38,10 +37,8 @@ struct Due {
 
 #[derive(Debug, Default)]
 struct Pending {
-    due: BTreeMap<Key, Due>,
-    /// The times of alarms that are not due when they were set to be, by number.
-    moved: HashMap<u64, Instant>,
-    last: u64,
+    /// In no order: calls set and drop alarms all the time, and few of them ever go off.
+    due: Slab<Due>,
     /// When the thread wakes up by itself; `None` while it waits for the first alarm.
     wakes: Option<Instant>,
 }
@@ -103,13 +100,11 @@ impl Alarms {
     /// dropped: code that looks at its clock just before an alarm misses the epoch of that alarm.
     pub(crate) fn set(&self, at: Instant, waker: &Arc<AtomicWaker>) -> Alarm<'_> {
         let mut pending = self.shared.pending();
-        pending.last += 1;
-        let key = (at, pending.last);
-        let due = Due {
+        let key = pending.due.insert(Due {
+            at,
             waker: Arc::clone(waker),
             repeat: SLICE,
-        };
-        pending.due.insert(key, due);
+        });
         if pending.wakes.is_none_or(|wakes| at < wakes) {
             pending.wakes = Some(at);
             self.shared.earlier.notify_one();
@@ -122,25 +117,14 @@ impl Alarms {
     #[cfg(feature = "wasm")]
     pub(crate) fn hurry(&self, waker: &Arc<AtomicWaker>) {
         let mut pending = self.shared.pending();
-        let of_waker = |(_, due): &(&Key, &Due)| Arc::ptr_eq(&due.waker, waker);
-        let keys = pending.due.iter().filter(of_waker).map(|(key, _)| *key);
-        let keys: Vec<Key> = keys.collect();
         let now = Instant::now();
-        for key in keys {
-            pending.reschedule(key, now, SLICE);
+        for (_, due) in &mut pending.due {
+            if Arc::ptr_eq(&due.waker, waker) {
+                (due.at, due.repeat) = (now, SLICE);
+            }
         }
         pending.wakes = Some(now);
         self.shared.earlier.notify_one();
-    }
-}
-
-impl Pending {
-    fn reschedule(&mut self, key: Key, at: Instant, repeat: Duration) {
-        if let Some(due) = self.due.remove(&key) {
-            let waker = due.waker;
-            self.due.insert((at, key.1), Due { waker, repeat });
-            self.moved.insert(key.1, at);
-        }
     }
 }
 
@@ -155,17 +139,12 @@ pub(crate) fn deadline(timeout: Duration) -> Instant {
 #[derive(Debug)]
 pub(crate) struct Alarm<'a> {
     alarms: &'a Alarms,
-    key: Key,
+    key: usize,
 }
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        let mut pending = self.alarms.shared.pending();
-        if pending.due.remove(&self.key).is_none()
-            && let Some(at) = pending.moved.remove(&self.key.1)
-        {
-            pending.due.remove(&(at, self.key.1));
-        }
+        self.alarms.shared.pending().due.remove(self.key);
     }
 }
 
@@ -175,11 +154,12 @@ fn run(shared: &Shared, advance: &impl Fn()) -> ! {
     let mut pending = shared.pending();
     loop {
         let now = Instant::now();
-        let first = pending.due.first_key_value();
-        let first = first.map(|(key, due)| (*key, Arc::clone(&due.waker), due.repeat));
-        let time = match first {
-            Some((key, waker, repeat)) if key.0 <= now => {
-                pending.reschedule(key, now + repeat, REPEAT_MAX.min(repeat * 2));
+        let first = pending.due.iter_mut().map(|(_, due)| due);
+        let time = match first.min_by_key(|due| due.at) {
+            Some(due) if due.at <= now => {
+                due.at = now + due.repeat;
+                due.repeat = REPEAT_MAX.min(due.repeat * 2);
+                let waker = Arc::clone(&due.waker);
                 idle = 0;
                 drop(pending);
                 advance();
@@ -187,9 +167,9 @@ fn run(shared: &Shared, advance: &impl Fn()) -> ! {
                 pending = shared.pending();
                 continue;
             }
-            Some((key, ..)) => {
+            Some(due) => {
                 idle = 0;
-                Some(key.0 - now)
+                Some(due.at - now)
             }
             None if idle < IDLE_SLICES => {
                 idle += 1;
@@ -279,7 +259,7 @@ mod tests {
         drop(alarm);
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         let pending = alarms.shared.pending();
-        assert!(pending.due.is_empty() && pending.moved.is_empty());
+        assert!(pending.due.is_empty());
     }
 
     /// WASM-01: code that misses an epoch is stopped by a later one.
@@ -295,7 +275,7 @@ mod tests {
         }
         drop(alarm);
         let pending = alarms.shared.pending();
-        assert!(pending.due.is_empty() && pending.moved.is_empty());
+        assert!(pending.due.is_empty());
     }
 
     #[test]
