@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 
@@ -100,7 +101,7 @@ pub(super) fn block_on<T>(
         let _ = stop.host.set(host);
     }
     let _alarm = runtime.alarms.set(stop.deadline, &stop.waker);
-    pollster::block_on(poll_fn(|context| {
+    let mut ended = pin!(poll_fn(|context| {
         // Code that continues takes no notice of an epoch that was advanced before.
         if stop.is_cancelled() || (stop.yielded.load(Ordering::Relaxed) && stop.is_due()) {
             return Poll::Ready(Ended::TimedOut);
@@ -114,7 +115,12 @@ pub(super) fn block_on<T>(
             return Poll::Ready(Ended::TimedOut);
         }
         Poll::Pending
-    }))
+    }));
+    // Most calls wait for nothing, and need no way to be woken.
+    match ended.as_mut().now_or_never() {
+        Some(ended) => ended,
+        None => pollster::block_on(ended),
+    }
 }
 
 /// Runs `job` where it is polled. Once its code has run for a slice, returns `thread`, through which
