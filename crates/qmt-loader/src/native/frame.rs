@@ -19,6 +19,8 @@ pub(super) const HELLO_MAX: u64 = 16 * 1024 * 1024;
 /// How many times the first limit of processor time a worker may use in all.
 const CPU_TIMES: u64 = 16;
 
+/// The bytes that are read at once: a header with a short body.
+pub(super) const READ_AT_ONCE: usize = 16 * 1024;
 const HEADER_LEN: usize = 16;
 /// A body of at most as many bytes is written together with its header.
 const COPIED_MAX: usize = 64 * 1024;

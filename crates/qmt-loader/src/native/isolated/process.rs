@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::ffi::Outcome;
-use super::super::frame::{self, Header, Kind, Missing, WORKER_ARGUMENT, cpu_max};
+use super::super::frame::{self, Header, Kind, Missing, READ_AT_ONCE, WORKER_ARGUMENT, cpu_max};
 use super::super::start::{Refusal, START_MAX};
 use super::Spec;
 use super::cancel::Cancel;
@@ -25,8 +25,6 @@ use crate::limits::MESSAGE_MAX;
 /// How long a process that closed its socket may take to exit before it is killed. The exit status
 /// of one that exits in time is part of the error.
 const ENDING: Duration = Duration::from_millis(200);
-/// The bytes that are read at once: a short answer with its header.
-const READ_AT_ONCE: usize = 16 * 1024;
 
 /// Why a worker failed. It cannot be used again.
 pub(super) enum Failure {

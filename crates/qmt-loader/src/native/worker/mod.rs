@@ -11,7 +11,7 @@ mod ffi;
 mod syscalls;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,9 @@ use qmt_oci_ref::text;
 use rustix::fs::FileType;
 
 use super::ffi::{Abi, Answer, Library, Outcome};
-use super::frame::{self, HELLO_MAX, Header, Hello, Kind, Missing, VERSION, WORKER_ARGUMENT};
+use super::frame::{
+    self, HELLO_MAX, Header, Hello, Kind, Missing, READ_AT_ONCE, VERSION, WORKER_ARGUMENT,
+};
 use super::start::{self, Refusal};
 
 /// The first descriptor after the standard streams.
@@ -89,7 +91,7 @@ fn run() -> io::Result<()> {
             let is_listed = exports.is_some();
             let names = exports.unwrap_or_default();
             frame::write(&mut socket, Kind::Ready, is_listed.into(), &[], &names)?;
-            serve(&mut socket, &abi, hello.memory_max)
+            serve(&socket, &abi, hello.memory_max)
         }
     }
 }
@@ -130,18 +132,19 @@ fn open(library: &File, hello: &Hello) -> Result<(Abi, Option<Vec<u8>>), Refusal
     Ok((abi, exports))
 }
 
-fn serve(socket: &mut File, abi: &Abi, output_max: u64) -> io::Result<()> {
+fn serve(socket: &File, abi: &Abi, output_max: u64) -> io::Result<()> {
+    let mut calls = BufReader::with_capacity(READ_AT_ONCE, socket);
     loop {
-        let header = match frame::read(socket) {
+        let header = match frame::read(&mut calls) {
             Ok(header) => header,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        let body = match body(socket, header.len) {
+        let body = match body(&mut calls, header.len) {
             Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                let rest = Read::by_ref(socket).take(header.len);
+                let rest = Read::by_ref(&mut calls).take(header.len);
                 io::copy(&mut { rest }, &mut io::sink())?;
-                frame::write(socket, Kind::OutOfMemory, 0, &[], &[])?;
+                frame::write(&mut &*socket, Kind::OutOfMemory, 0, &[], &[])?;
                 continue;
             }
             body => body?,
@@ -167,7 +170,8 @@ fn serve(socket: &mut File, abi: &Abi, output_max: u64) -> io::Result<()> {
     }
 }
 
-fn respond(socket: &mut File, answer: &Answer<'_>) -> io::Result<()> {
+fn respond(mut socket: &File, answer: &Answer<'_>) -> io::Result<()> {
+    let socket = &mut socket;
     match *answer {
         Answer::Output(output) => frame::write(socket, Kind::Output, 0, &[], output),
         Answer::Failed { code, message } => frame::write(socket, Kind::Failed, code, &[], message),
@@ -181,12 +185,12 @@ fn refuse(socket: &mut File, refusal: &Refusal) -> io::Result<()> {
     frame::write(socket, Kind::Refused, 0, &[], &serde_json::to_vec(refusal)?)
 }
 
-fn body(socket: &mut File, len: u64) -> io::Result<Vec<u8>> {
+fn body(from: &mut impl Read, len: u64) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     body.try_reserve_exact(len)
         .map_err(|_| io::ErrorKind::OutOfMemory)?;
     body.resize(len, 0);
-    socket.read_exact(&mut body)?;
+    from.read_exact(&mut body)?;
     Ok(body)
 }
