@@ -97,8 +97,9 @@ impl LoadError {
                 Some("if the call may compute more, raise or remove `fuel` in the plugin's limits")
             }
             Self::Engine { .. } => Some(
-                "it needs threads and address space: see the limits of this process (`ulimit -u`, \
-                 `ulimit -v`) and the number of processes that its container may have",
+                "it needs threads, address space, and memory for code: see the limits of this process \
+                 (`ulimit -u`, `ulimit -v`), the number of processes that its container may have, and \
+                 restrictions such as systemd's `MemoryDenyWriteExecute` and SELinux's `execmem`",
             ),
             Self::Busy { .. } => Some(
                 "call it again later, or raise `timeout`; a host can give its Wasm plugins more \

@@ -1,5 +1,6 @@
 //! The engines of this process, and what Wasm they run.
 
+use std::io::{self, ErrorKind};
 use std::num::NonZero;
 use std::sync::OnceLock;
 
@@ -84,6 +85,20 @@ fn address_space() -> Option<u64> {
 #[cfg(not(unix))]
 fn address_space() -> Option<u64> {
     None
+}
+
+/// Reports whether the operating system refused something for the reason `kind`: memory that is not
+/// there, or code in it.
+pub(super) fn is_caused_by(error: &wasmtime::Error, kind: ErrorKind) -> bool {
+    error.chain().any(|cause| {
+        let found = cause.downcast_ref().map(io::Error::kind);
+        #[cfg(unix)]
+        let found = found.or_else(|| {
+            let errno = cause.downcast_ref::<rustix::io::Errno>();
+            errno.map(|errno| io::Error::from(*errno).kind())
+        });
+        found == Some(kind)
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use qmt_oci_ref::text::escape;
 use wasmtime::{AsContextMut, Func, Store, Trap, TypedFunc, Val};
 use wasmtime_wasi::I32Exit;
 
+use super::engine::is_caused_by;
 use super::fault::{Fault, Trapped};
 use super::memory::{Context, slice};
 use super::module::{Code, Linked};
@@ -254,7 +255,7 @@ impl Instance {
                 limit,
             };
         }
-        if is_out_of_address_space(&error) {
+        if is_caused_by(&error, ErrorKind::OutOfMemory) {
             let source = error.into();
             return LoadError::Engine { source };
         }
@@ -269,18 +270,6 @@ impl Instance {
             source,
         }
     }
-}
-
-/// Reports whether the operating system refused memory: for a memory, a stack or an instance.
-fn is_out_of_address_space(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| {
-        let error = cause.downcast_ref::<std::io::Error>();
-        let is_refused = error.is_some_and(|error| error.kind() == ErrorKind::OutOfMemory);
-        #[cfg(unix)]
-        let is_refused = is_refused
-            || cause.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM);
-        is_refused
-    })
 }
 
 /// The plugin reported a failure, with a message or without one.

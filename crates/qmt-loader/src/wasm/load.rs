@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use wasmtime::Module;
 
-use super::engine::Runtime;
+use super::engine::{Runtime, is_caused_by};
 use super::grants::Grants;
 use super::handle::Handle;
 use super::host_function::HostFunction;
@@ -338,6 +339,10 @@ fn compile_error(plugin: &str, error: wasmtime::Error) -> LoadError {
         Ok(error) => LoadError::Engine {
             source: error.into(),
         },
+        // The system forbids this process to make code at run time.
+        Err(error) if is_caused_by(&error, ErrorKind::PermissionDenied) => LoadError::Engine {
+            source: error.into(),
+        },
         Err(error) => LoadError::Compile {
             plugin: plugin.to_owned(),
             source: BoxError::from(error),
@@ -347,7 +352,25 @@ fn compile_error(plugin: &str, error: wasmtime::Error) -> LoadError {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+
+    #[test]
+    fn a_system_that_forbids_new_code_is_no_fault_of_the_plugin() {
+        let refused = || io::Error::from(ErrorKind::PermissionDenied);
+        let error = wasmtime::Error::from(refused()).context("unable to make memory executable");
+        let error = compile_error("p", error);
+        assert!(matches!(error, LoadError::Engine { .. }), "{error:?}");
+        let error = compile_error("p", wasmtime::Error::msg("an unknown section"));
+        assert!(matches!(error, LoadError::Compile { .. }), "{error:?}");
+        #[cfg(unix)]
+        {
+            let error = wasmtime::Error::from(rustix::io::Errno::ACCESS);
+            let error = compile_error("p", error);
+            assert!(matches!(error, LoadError::Engine { .. }), "{error:?}");
+        }
+    }
 
     /// LIM-11: the wait for the compilation of other modules has a limit, and says nothing about
     /// this module.
