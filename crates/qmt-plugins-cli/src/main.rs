@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns how many threads a command needs: two for each plugin that is fetched at the same time, by
-/// default four.
+/// default four; two for looking up names and writing where one plugin is; and two for the rest.
 fn threads(command: &Command) -> usize {
     match command {
         Command::Pull(_)
@@ -67,12 +67,10 @@ fn threads(command: &Command) -> usize {
         | Command::Outdated(_)
         | Command::Publish(_)
         | Command::Cache(_) => 8,
+        Command::Run(_) | Command::Inspect(_) | Command::Add(_) => 4,
         Command::Verify(_)
         | Command::Why(_)
-        | Command::Run(_)
         | Command::List
-        | Command::Inspect(_)
-        | Command::Add(_)
         | Command::New(_)
         | Command::Login(_)
         | Command::Logout(_)

@@ -61,7 +61,12 @@ fn a_limit_of_processes_is_an_error_that_names_it() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), errors)
     };
-    for (processes, arguments) in [(4, "lock"), (2, "config schema")] {
+    let refused = [
+        (4, "lock"),
+        (4, "run plugin.wasm greet"),
+        (2, "config schema"),
+    ];
+    for (processes, arguments) in refused {
         let limit = format!("ulimit -u {processes} 2>/dev/null || ulimit -p {processes}");
         let (code, errors) = run(&limit, arguments);
         assert_eq!(code, Some(1), "{errors}");
