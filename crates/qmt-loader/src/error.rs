@@ -1,6 +1,7 @@
 //! Why a plugin was not loaded, or a call failed.
 
 mod kind;
+mod message;
 mod native;
 mod text;
 mod wasm;
@@ -20,11 +21,13 @@ pub use self::wasm::WasmRefusal;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a plugin was not loaded, or a call failed.
+///
+/// `{}` shows the message alone, `{:#}` also its causes and the hint on one line, and `{:?}` the
+/// same on several lines, so that an error that `main` returns can be read.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The artifact went to the loader of another kind.
-    #[error("plugin `{plugin}` is {artifact}, and this loader loads {loader} plugins")]
     KindMismatch {
         /// The plugin's name.
         plugin: String,
@@ -34,7 +37,6 @@ pub enum LoadError {
         artifact: PluginKind,
     },
     /// The content is not a Wasm module that can run here.
-    #[error("plugin `{plugin}` is refused as a Wasm plugin")]
     WasmRefused {
         /// The plugin's name.
         plugin: String,
@@ -43,7 +45,6 @@ pub enum LoadError {
         reason: WasmRefusal,
     },
     /// The content is not a shared library that can be opened here. None of its code ran.
-    #[error("plugin `{plugin}` is refused as a native plugin")]
     NativeRefused {
         /// The plugin's name.
         plugin: String,
@@ -52,7 +53,6 @@ pub enum LoadError {
         reason: NativeRefusal,
     },
     /// A right cannot be given as it is written.
-    #[error("`{grant}` cannot be granted to plugin `{plugin}`: {rule}")]
     Grant {
         /// The plugin's name.
         plugin: String,
@@ -64,13 +64,11 @@ pub enum LoadError {
         source: Option<io::Error>,
     },
     /// This process gets too few threads or too little memory for the Wasm engine or its plugins.
-    #[error("the Wasm engine cannot run in this process")]
     Engine {
         /// What the engine lacks.
         source: BoxError,
     },
     /// The compiler refused the module, although its sections looked right.
-    #[error("plugin `{plugin}` does not compile")]
     Compile {
         /// The plugin's name.
         plugin: String,
@@ -78,7 +76,6 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The module cannot be linked to the functions that it imports.
-    #[error("plugin `{plugin}` does not fit the functions of this host")]
     Link {
         /// The plugin's name.
         plugin: String,
@@ -86,9 +83,6 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The module was not compiled in time. A compilation that has begun goes on in the background.
-    #[error(
-        "plugin `{plugin}` was not compiled within {limit:?}; the host can raise `Limits::compile_timeout`"
-    )]
     CompileTimedOut {
         /// The plugin's name.
         plugin: String,
@@ -99,7 +93,6 @@ pub enum LoadError {
         can_retry: bool,
     },
     /// The module could not be linked, its start function failed, or the library refused to start.
-    #[error("plugin `{plugin}` does not start")]
     Start {
         /// The plugin's name.
         plugin: String,
@@ -107,7 +100,6 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The plugin has no function of that name that can be called.
-    #[error("plugin `{plugin}` has no export `{export}`; it has: {}", text::known(.export, .known))]
     UnknownExport {
         /// The plugin's name.
         plugin: String,
@@ -117,15 +109,11 @@ pub enum LoadError {
         known: Vec<String>,
     },
     /// The library does not implement `qmt_plugin.h`, so only its symbols are available.
-    #[error("plugin `{plugin}` has no `qmt_plugin_call`: the host can only use its symbols")]
     NotCallable {
         /// The plugin's name.
         plugin: String,
     },
     /// The input is larger than the plugin's memory.
-    #[error(
-        "the input of {size} bytes is larger than the {limit} bytes that plugin `{plugin}` may use"
-    )]
     InputTooLarge {
         /// The plugin's name.
         plugin: String,
@@ -135,9 +123,6 @@ pub enum LoadError {
         limit: u64,
     },
     /// The output is larger than the plugin's memory.
-    #[error(
-        "the output of {size} bytes is larger than the {limit} bytes that plugin `{plugin}` may use"
-    )]
     OutputTooLarge {
         /// The plugin's name.
         plugin: String,
@@ -147,9 +132,6 @@ pub enum LoadError {
         limit: u64,
     },
     /// All instances were busy for as long as the call may take.
-    #[error(
-        "plugin `{plugin}` is busy: none of its {instances} instances became free within {limit:?}"
-    )]
     Busy {
         /// The plugin's name.
         plugin: String,
@@ -159,7 +141,6 @@ pub enum LoadError {
         limit: Duration,
     },
     /// The call took too long and was stopped.
-    #[error("`{export}` of plugin `{plugin}` took longer than {limit:?}")]
     TimedOut {
         /// The plugin's name.
         plugin: String,
@@ -169,7 +150,6 @@ pub enum LoadError {
         limit: Duration,
     },
     /// The call used up its fuel and was stopped.
-    #[error("`{export}` of plugin `{plugin}` ran out of its {limit} units of fuel")]
     OutOfFuel {
         /// The plugin's name.
         plugin: String,
@@ -179,9 +159,6 @@ pub enum LoadError {
         limit: u64,
     },
     /// The call exceeded its memory limit and was stopped.
-    #[error(
-        "`{export}` of plugin `{plugin}` needs more than the {limit} bytes of memory it may use"
-    )]
     OutOfMemory {
         /// The plugin's name.
         plugin: String,
@@ -191,7 +168,6 @@ pub enum LoadError {
         limit: u64,
     },
     /// The plugin's code trapped, or a host function it called failed.
-    #[error("`{export}` of plugin `{plugin}` trapped")]
     Trapped {
         /// The plugin's name.
         plugin: String,
@@ -201,7 +177,6 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The plugin reported that the call failed.
-    #[error("`{export}` of plugin `{plugin}` failed: {message}")]
     PluginFailed {
         /// The plugin's name.
         plugin: String,
@@ -215,7 +190,6 @@ pub enum LoadError {
         detail: Bytes,
     },
     /// Input or output of [`call_json`](trait.Plugin.html#method.call_json) is no JSON of its type.
-    #[error("the {what} of `{export}` is not JSON of the type of the call")]
     Json {
         /// `input` or `output`.
         what: &'static str,
@@ -226,7 +200,6 @@ pub enum LoadError {
     },
     /// The input or output of [`call_typed`](trait.Plugin.html#method.call_typed) is not of its type.
     #[cfg(feature = "convert")]
-    #[error("the {what} of `{export}` cannot be converted to the type of the call")]
     Convert {
         /// `input` or `output`.
         what: &'static str,
@@ -236,7 +209,6 @@ pub enum LoadError {
         source: BoxError,
     },
     /// Host code panicked during the call, or its thread could not run.
-    #[error("the host failed while it called `{export}` of plugin `{plugin}`")]
     Host {
         /// The plugin's name.
         plugin: String,
@@ -246,25 +218,21 @@ pub enum LoadError {
         source: BoxError,
     },
     /// An earlier call of the lease trapped, was stopped, or exited, so that its state is lost.
-    #[error("the lease of plugin `{plugin}` ended when a call failed or exited; take a new one")]
     LeaseEnded {
         /// The plugin's name.
         plugin: String,
     },
     /// The loader of this plugin has no leases.
-    #[error("this loader of {kind} plugins has no leases")]
     NoLease {
         /// The plugin's kind.
         kind: PluginKind,
     },
     /// The plugin was unloaded.
-    #[error("plugin `{plugin}` is unloaded")]
     Unloaded {
         /// The plugin's name.
         plugin: String,
     },
     /// The content is not what its digest says.
-    #[error("the copy of plugin `{plugin}` hashes to `{actual}` instead of `{expected}`")]
     DigestMismatch {
         /// The plugin's name.
         plugin: String,
@@ -274,7 +242,6 @@ pub enum LoadError {
         actual: Digest,
     },
     /// The operating system could not open the library. Its code may have begun to run.
-    #[error("the library of plugin `{plugin}` cannot be opened")]
     Open {
         /// The plugin's name.
         plugin: String,
@@ -282,9 +249,6 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The process has opened as many plugin libraries as it may; they are never unloaded.
-    #[error(
-        "plugin `{plugin}` can't be opened: this process has {limit} libraries open, and none is ever closed; restart the host"
-    )]
     TooManyLibraries {
         /// The plugin's name.
         plugin: String,
@@ -292,7 +256,6 @@ pub enum LoadError {
         limit: usize,
     },
     /// The library has no such symbol.
-    #[error("plugin `{plugin}` exports no symbol `{symbol}`")]
     MissingSymbol {
         /// The plugin's name.
         plugin: String,
@@ -300,7 +263,6 @@ pub enum LoadError {
         symbol: String,
     },
     /// A symbol was requested as a type that is not the size of a pointer.
-    #[error("symbol `{symbol}` of plugin `{plugin}` was requested as a type that is not a pointer")]
     SymbolType {
         /// The plugin's name.
         plugin: String,
@@ -308,9 +270,6 @@ pub enum LoadError {
         symbol: String,
     },
     /// A symbol of a library that is open in another process.
-    #[error(
-        "symbol `{symbol}` of plugin `{plugin}` cannot be used: the plugin is isolated in another process; load it with `Isolation::InProcess` (`native = \"in-process\"`)"
-    )]
     IsolatedSymbol {
         /// The plugin's name.
         plugin: String,
@@ -318,7 +277,6 @@ pub enum LoadError {
         symbol: String,
     },
     /// The plugin cannot be isolated in a worker process. None of its code ran.
-    #[error("plugin `{plugin}` cannot be isolated: {rule}")]
     Isolation {
         /// The plugin's name.
         plugin: String,
@@ -328,9 +286,6 @@ pub enum LoadError {
         source: Option<io::Error>,
     },
     /// The kernel lacks parts of the confinement that the host requires. No code of the plugin ran.
-    #[error(
-        "plugin `{plugin}` cannot be isolated: the kernel lacks required parts of the confinement: {missing}"
-    )]
     Unconfined {
         /// The plugin's name.
         plugin: String,
@@ -338,7 +293,6 @@ pub enum LoadError {
         missing: String,
     },
     /// The worker process of an isolated plugin ended during the call. The next call starts another.
-    #[error("the process of plugin `{plugin}` ended during `{export}`: {end}")]
     WorkerEnded {
         /// The plugin's name.
         plugin: String,
@@ -349,9 +303,6 @@ pub enum LoadError {
     },
     /// Worker processes failed so often that the next one may not start within the time of the
     /// call.
-    #[error(
-        "plugin `{plugin}` is paused for {wait:?}, because {failures} of its processes failed in a row"
-    )]
     WorkerPaused {
         /// The plugin's name.
         plugin: String,
@@ -361,7 +312,6 @@ pub enum LoadError {
         wait: Duration,
     },
     /// The library uses another version of `qmt_plugin.h`.
-    #[error("plugin `{plugin}` uses version {found} of the plugin ABI, this host uses {supported}")]
     AbiVersion {
         /// The plugin's name.
         plugin: String,
@@ -371,15 +321,11 @@ pub enum LoadError {
         supported: u32,
     },
     /// The library is open with another configuration; it takes one in the life of a process.
-    #[error(
-        "plugin `{plugin}` is already open with another configuration, and native plugins take it once; use the same one, or another process"
-    )]
     Configured {
         /// The plugin's name.
         plugin: String,
     },
     /// A file or folder of the loader could not be used.
-    #[error("cannot {action} `{}`", .path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -389,7 +335,6 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The folder is for code that is run unchecked, and other users can write to it.
-    #[error("`{}` is not private: {rule}", .path.display())]
     NotPrivate {
         /// The folder.
         path: PathBuf,

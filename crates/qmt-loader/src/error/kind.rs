@@ -1,9 +1,5 @@
 //! What a [`LoadError`] means to a program, and what to do about it.
 
-use std::fmt;
-
-use qmt_oci_ref::text;
-
 use super::{LoadError, WorkerEnd};
 
 /// What a [`LoadError`] means to a program: who can do something about it.
@@ -131,14 +127,6 @@ impl LoadError {
     }
 }
 
-/// Shows the message, its causes and the hint, each on a line of its own: what `main` prints of an
-/// error that it returns.
-impl fmt::Debug for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&text::error_report(self, self.hint()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -163,19 +151,5 @@ mod tests {
         assert_eq!(unknown.kind(), LoadErrorKind::Call);
         // The exports are part of the message.
         assert_eq!(unknown.hint(), None);
-    }
-
-    #[test]
-    fn what_main_shows_has_the_causes_and_the_hint() {
-        let error = LoadError::Link {
-            plugin: "p".to_owned(),
-            source: "no `shout`".into(),
-        };
-        let shown = format!("{error:?}");
-        let hint = error.hint().unwrap();
-        assert_eq!(
-            shown,
-            format!("{error}\n  caused by: no `shout`\n  hint: {hint}")
-        );
     }
 }
