@@ -89,6 +89,9 @@ impl LoadError {
             Self::TimedOut { .. } => {
                 Some("if the call may take longer, raise `timeout` of the plugin's limits")
             }
+            Self::CompileTimedOut { .. } => {
+                Some("if compiling may take longer, raise `compile_timeout` of the plugin's limits")
+            }
             Self::OutOfFuel { .. } => {
                 Some("if the call may compute more, raise or remove `fuel` in the plugin's limits")
             }
@@ -143,6 +146,12 @@ mod tests {
         };
         assert_eq!(timed_out.kind(), LoadErrorKind::Limit);
         assert!(timed_out.hint().unwrap().contains("timeout"));
+        let compiling = LoadError::CompileTimedOut {
+            plugin: plugin(),
+            limit: Duration::from_secs(1),
+            can_retry: false,
+        };
+        assert!(compiling.hint().unwrap().contains("`compile_timeout`"));
         let unknown = LoadError::UnknownExport {
             plugin: plugin(),
             export: "gret".to_owned(),

@@ -41,11 +41,9 @@ impl fmt::Display for LoadError {
                 f,
                 "plugin `{plugin}` does not fit the functions of this host"
             ),
-            Self::CompileTimedOut { plugin, limit, .. } => write!(
-                f,
-                "plugin `{plugin}` was not compiled within {limit:?}; the host can raise \
-                 `Limits::compile_timeout`"
-            ),
+            Self::CompileTimedOut { plugin, limit, .. } => {
+                write!(f, "plugin `{plugin}` was not compiled within {limit:?}")
+            }
             Self::Start { plugin, .. } => write!(f, "plugin `{plugin}` does not start"),
             Self::UnknownExport {
                 plugin,

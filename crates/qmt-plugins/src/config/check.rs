@@ -132,6 +132,10 @@ fn check_provider(key: &str, provider: &ProviderConfig) -> Check {
     let limit = |field: &str| format!("{key}.limits.{field}");
     check_positive(limit("memory_max"), limits.memory_max.map(ByteSize::bytes))?;
     check_positive(limit("timeout"), limits.timeout.map(Span::duration))?;
+    check_positive(
+        limit("compile_timeout"),
+        limits.compile_timeout.map(Span::duration),
+    )?;
     check_positive(limit("fuel"), limits.fuel)?;
     check_positive(
         limit("library_max"),

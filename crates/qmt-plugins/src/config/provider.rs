@@ -91,6 +91,8 @@ pub struct LimitsConfig {
     pub memory_max: Option<ByteSize>,
     /// Maximum time of one call.
     pub timeout: Option<Span>,
+    /// Maximum time of the compilation of a Wasm module.
+    pub compile_timeout: Option<Span>,
     /// Maximum number of instructions of one call, in wasmtime's units of fuel. Not counted by default.
     pub fuel: Option<u64>,
     /// Maximum size of a native library. The largest file of an image is set by `max_artifact_size`.

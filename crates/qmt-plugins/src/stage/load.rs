@@ -267,6 +267,9 @@ pub(crate) fn options(provider: &ProviderConfig, defaults: &LoadOptions) -> Load
     if let Some(span) = limits.timeout {
         options.limits.timeout = span.duration();
     }
+    if let Some(span) = limits.compile_timeout {
+        options.limits.compile_timeout = span.duration();
+    }
     options.limits.fuel = limits.fuel.or(options.limits.fuel);
     if let Some(size) = limits.http_body_max {
         options.limits.http_body_max = size.bytes();

@@ -273,7 +273,7 @@ async fn the_host_sets_defaults_limits_and_the_place_of_the_lockfile() {
     // The module has no such start function: the default reaches the loader.
     defaults.at_start = Some("absent".to_owned());
     let lines = "kind = \"wasm\"\n[providers.config]\nmode = \"provider\"\n[providers.limits]\n\
-                 timeout = \"3s\"\n[providers.allow]\nhosts = [\"provider.example\"]";
+                 timeout = \"3s\"\ncompile_timeout = \"9m\"\n[providers.allow]\nhosts = [\"provider.example\"]";
     let path = scene.folder.path().join("state").join("host.lock");
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     let host = |lines: &str| {
@@ -286,6 +286,7 @@ async fn the_host_sets_defaults_limits_and_the_place_of_the_lockfile() {
     assert_eq!(options.config["locale"], "eo");
     assert_eq!(options.config["mode"], "provider");
     assert_eq!(options.limits.timeout, Duration::from_secs(3));
+    assert_eq!(options.limits.compile_timeout, Duration::from_mins(9));
     assert_eq!(options.limits.fuel, Some(1 << 30));
     assert_eq!(options.limits.memory_max, Limits::default().memory_max);
     assert_eq!(options.allow.hosts, ["host.example", "provider.example"]);

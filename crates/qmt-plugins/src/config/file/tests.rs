@@ -241,6 +241,11 @@ fn frequent_mistakes_are_explained() {
             "more than 0",
         ),
         (
+            "[[providers]]\nname = \"a\"\npath = \"p.wasm\"\nlimits.compile_timeout = \"0s\"\n",
+            "`providers[0].limits.compile_timeout`",
+            "more than 0",
+        ),
+        (
             "[[oci.policy]]\nscope = \"**\"\nrequire = 2\nany_of = [\n\
              { issuer = \"https://i.example\", identity = \"a\" },\n\
              { issuer = \"https://i.example\", identity = \"a\" },\n]\n",
