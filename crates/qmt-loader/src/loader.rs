@@ -135,7 +135,8 @@ impl fmt::Debug for Artifact {
 pub struct Preflight {
     /// What the content is.
     pub kind: PluginKind,
-    /// For Wasm the functions that can be called; for a native library the functions it exports.
+    /// For Wasm, and for a native library that was made with `qmt-plugin-sdk`, the functions that can
+    /// be called; for another native library the functions among its symbols.
     pub exports: Vec<String>,
     /// For Wasm `module.name` of each import; for a native library the libraries that it requires.
     pub imports: Vec<String>,

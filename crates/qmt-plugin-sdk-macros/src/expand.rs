@@ -62,7 +62,8 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 fn symbol(export: &str) -> String {
     let letters = export.chars().map(|letter| match letter {
         letter if letter.is_ascii() => letter.to_string(),
-        letter => format!("_{:x}_", u32::from(letter)),
+        // No identifier has a `$`, so hosts can read the name.
+        letter => format!("${:x}$", u32::from(letter)),
     });
     iter::once("qmt_plugin_export_".to_owned())
         .chain(letters)

@@ -230,13 +230,13 @@ impl Loader for NativeLoader {
         })?;
         if options.isolation == Isolation::Process {
             check_isolated(artifact.name(), options)?;
-            if !preflight::is_callable(&found) {
+            if !found.is_callable {
                 return Err(isolation::refused(
                     artifact.name(),
                     "it must implement `qmt_plugin.h`: symbols of another process cannot be used",
                 ));
             }
         }
-        Ok(found)
+        Ok(found.preflight)
     }
 }

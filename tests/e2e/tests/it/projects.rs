@@ -12,7 +12,7 @@ use qmt_e2e_tests::projects::{self, Built, NAME, PROJECTS};
 use qmt_plugins::config::ConfigFile;
 use qmt_plugins::loader::{Limits, LoadError};
 use qmt_plugins::oci_ref::PluginKind;
-use qmt_plugins::{Plugin, PluginHost};
+use qmt_plugins::{Plugin, PluginHost, Target};
 
 use crate::command::{Desk, binary, root};
 
@@ -133,6 +133,9 @@ async fn check(kind: PluginKind, file: &Path) {
         "echo", "export", "greet", "input", "panics", "parse", "silent",
     ];
     assert_eq!(plugin.exports(), exports, "{kind}");
+    let target = Target::named(host.config(), NAME).unwrap();
+    let content = host.inspect(&target).await.unwrap().content.unwrap();
+    assert_eq!(content.preflight.unwrap().exports, exports, "{kind}");
     for (export, input, output) in [
         ("greet", r#"{"name": "Ada"}"#, r#"{"text":"Hi, Ada!"}"#),
         ("echo", "\u{0}\u{1F40C}", "\u{0}\u{1F40C}"),

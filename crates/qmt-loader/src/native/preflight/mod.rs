@@ -32,6 +32,13 @@ const ABI_MARK: &str = "qmt_plugin_abi";
 /// Its bytes: the magic and the version.
 const MARK_LEN: usize = MAGIC.len() + size_of::<u32>();
 
+/// What begins the symbol that `qmt-plugin-sdk` makes for each exported function.
+const SDK_EXPORT: &str = "qmt_plugin_export_";
+/// What begins the symbols that linkers make for the ends of a section.
+const SECTION_ENDS: [&str; 2] = ["__start_", "__stop_"];
+/// The symbols that linkers and the start files of C put into libraries.
+const LINKER_SYMBOLS: [&str; 5] = ["__bss_start", "_edata", "_end", "_fini", "_init"];
+
 /// The libraries of the C, C++ and OpenMP runtimes, of which a process has one each.
 const RUNTIME_LIBRARIES: [&str; 21] = [
     // glibc and the compilers' own
@@ -128,6 +135,14 @@ enum SymbolKind {
     Either,
 }
 
+/// A library that passed the checks.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) preflight: Preflight,
+    /// Whether it implements `qmt_plugin.h`, by its functions.
+    pub(super) is_callable: bool,
+}
+
 /// Checks `bytes`, at most `limit` of them, for `target`; `is_allowed` accepts libraries beyond
 /// those of the runtimes.
 pub(super) fn preflight(
@@ -135,7 +150,7 @@ pub(super) fn preflight(
     target: Target,
     limit: u64,
     is_allowed: impl Fn(&String) -> bool,
-) -> Result<Preflight, NativeRefusal> {
+) -> Result<Checked, NativeRefusal> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if size > limit {
         return Err(NativeRefusal::TooLarge { size, limit });
@@ -170,17 +185,57 @@ pub(super) fn preflight(
         }
     }
     let abi = abi(&facts)?;
-    let functions = facts.symbols.into_iter();
-    Ok(Preflight {
+    let is_callable = facts.symbols.contains_key(ABI_CALL);
+    let listed = is_callable.then(|| sdk_exports(&facts));
+    let exports = match listed {
+        Some(exports) if !exports.is_empty() => exports,
+        _ => functions(&facts),
+    };
+    let preflight = Preflight {
         kind: PluginKind::Native,
-        exports: functions
-            .filter(|(_, kind)| *kind != SymbolKind::Data)
-            .map(|(name, _)| name)
-            .collect(),
+        exports,
         imports: facts.needed,
         wasi: false,
         abi,
+    };
+    Ok(Checked {
+        preflight,
+        is_callable,
     })
+}
+
+/// Returns the functions that `qmt-plugin-sdk` exports to hosts.
+fn sdk_exports(facts: &Facts) -> Vec<String> {
+    let symbols = facts.symbols.iter();
+    let data = symbols.filter(|(_, kind)| **kind != SymbolKind::Function);
+    let names = data.filter_map(|(name, _)| name.strip_prefix(SDK_EXPORT));
+    let mut names: Vec<String> = names.map(sdk_name).collect();
+    names.sort();
+    names
+}
+
+/// Reads the name of a function, in which each letter that is not ASCII is `$`, its number in
+/// hexadecimal digits, and `$`.
+fn sdk_name(symbol: &str) -> String {
+    let mut name = String::new();
+    for (index, part) in symbol.split('$').enumerate() {
+        let letter = u32::from_str_radix(part, 16).ok().and_then(char::from_u32);
+        match letter.filter(|_| index % 2 == 1) {
+            Some(letter) => name.push(letter),
+            None => name.push_str(part),
+        }
+    }
+    name
+}
+
+/// Returns the functions among the symbols, without those that linkers make.
+fn functions(facts: &Facts) -> Vec<String> {
+    let is_made = |name: &str| {
+        LINKER_SYMBOLS.contains(&name) || SECTION_ENDS.iter().any(|start| name.starts_with(start))
+    };
+    let symbols = facts.symbols.iter();
+    let functions = symbols.filter(|(name, kind)| **kind != SymbolKind::Data && !is_made(name));
+    functions.map(|(name, _)| name.clone()).collect()
 }
 
 /// Holds the library against `qmt_plugin.h`. A library without it is one for hosts that use symbols.
@@ -226,11 +281,6 @@ fn abi(facts: &Facts) -> Result<Option<u32>, NativeRefusal> {
     Ok(Some(version))
 }
 
-/// Whether the library implements `qmt_plugin.h`, by its functions.
-pub(super) fn is_callable(preflight: &Preflight) -> bool {
-    preflight.exports.iter().any(|name| name == ABI_CALL)
-}
-
 fn malformed(what: &'static str) -> NativeRefusal {
     NativeRefusal::Malformed { what }
 }
@@ -239,6 +289,39 @@ fn malformed(what: &'static str) -> NativeRefusal {
 mod tests {
     use super::*;
     use crate::limits::LIBRARY_MAX;
+
+    /// What an SDK's library exports has data symbols; linkers add symbols of their own.
+    #[test]
+    fn exports_are_functions_of_the_plugin_alone() {
+        let symbols = [
+            ("__start_linkm2_EXPORTS", SymbolKind::Either),
+            ("_init", SymbolKind::Function),
+            ("qmt_plugin_abi", SymbolKind::Data),
+            ("qmt_plugin_call", SymbolKind::Function),
+            ("qmt_plugin_export_zip", SymbolKind::Data),
+            ("qmt_plugin_export_a_f64_", SymbolKind::Either),
+            ("qmt_plugin_export_gr$f6$$df$e", SymbolKind::Data),
+            ("qmt_plugin_export_x", SymbolKind::Function),
+        ];
+        let symbols = symbols.map(|(name, kind)| (name.to_owned(), kind)).into();
+        let mut facts = Facts {
+            symbols,
+            ..Facts::default()
+        };
+        assert_eq!(sdk_exports(&facts), ["a_f64_", "größe", "zip"]);
+        facts.symbols.retain(|_, kind| *kind != SymbolKind::Data);
+        assert_eq!(
+            functions(&facts),
+            [
+                "qmt_plugin_call",
+                "qmt_plugin_export_a_f64_",
+                "qmt_plugin_export_x"
+            ]
+        );
+        for (symbol, name) in [("$d800$", "d800"), ("$", ""), ("a$zz$b", "azzb")] {
+            assert_eq!(sdk_name(symbol), name);
+        }
+    }
 
     fn refused(bytes: &[u8]) -> NativeRefusal {
         preflight(bytes, Target::current(), LIBRARY_MAX, |_| false).unwrap_err()
