@@ -8,6 +8,9 @@ use wasmtime::{Trap, WasmBacktrace};
 use super::http::HttpError;
 use crate::error::BoxError;
 
+/// The bytes that the name of a function of Rust may have in a message.
+const NAME_MAX: usize = 1024;
+
 /// Why a function of the host ends a plugin's call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
@@ -105,7 +108,52 @@ impl fmt::Display for Trapped {
 
 fn frame(frame: &wasmtime::FrameInfo) -> String {
     match frame.func_name() {
-        Some(name) => escape(name),
+        Some(name) => function_name(name),
         None => format!("function {}", frame.func_index()),
+    }
+}
+
+/// Returns the name as its author wrote it, if it is one that rustc changed, and escapes it.
+fn function_name(symbol: &str) -> String {
+    let name = rustc_demangle::try_demangle(symbol).map(|name| format!("{name:#}"));
+    // A short symbol can stand for a very long name.
+    let name = name.ok().filter(|name| name.len() <= NAME_MAX);
+    escape(name.as_deref().unwrap_or(symbol))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rust_are_shown_as_they_are_written() {
+        for (symbol, name) in [
+            ("_ZN5hello5greet17h05af221e174051e9E", "hello::greet"),
+            ("_RNvCs1234_7mycrate5greet", "mycrate::greet"),
+            ("greet", "greet"),
+            ("_ZN5hello", "_ZN5hello"),
+            ("a\u{1b}", "a\\u{1b}"),
+        ] {
+            assert_eq!(function_name(symbol), name);
+        }
+    }
+
+    #[test]
+    fn a_short_symbol_has_no_long_name() {
+        const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        // Each parameter is a pair of the one before it.
+        let (mut symbol, mut last) = ("_RINvC1c1fh".to_owned(), 8);
+        for _ in 0..16 {
+            let [high, low] = [(last - 1) / 62, (last - 1) % 62].map(|digit| DIGITS[digit]);
+            let before = [b'B', high, low, b'_'].map(char::from);
+            last = symbol.len() - 2;
+            symbol.push('T');
+            symbol.extend(before.into_iter().chain(before));
+            symbol.push('E');
+        }
+        symbol.push('E');
+        let long = rustc_demangle::try_demangle(&symbol).unwrap();
+        assert!(format!("{long:#}").len() > NAME_MAX, "{long:#}");
+        assert_eq!(function_name(&symbol), symbol);
     }
 }
