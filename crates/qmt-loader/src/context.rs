@@ -3,12 +3,14 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Values of one call that the functions of the host can read: one of each type.
 ///
 /// The plugin does not see them. A host passes what its functions need to know of a call: the
-/// session, a span, a sender of partial results.
+/// session, a span, a sender of partial results. A panic while one of them is dropped does not reach
+/// the caller: the panic hook reports it.
 #[derive(Clone, Default)]
 pub struct CallContext {
     values: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -30,6 +32,18 @@ impl CallContext {
     /// Returns the value of type `T`, if there is one.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.values.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+}
+
+/// A call drops its context where it ends, which can be in the future that its caller polls.
+impl Drop for CallContext {
+    fn drop(&mut self) {
+        while let Some((_, value)) = self.values.pop_first() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                // Dropping it could panic again.
+                std::mem::forget(payload);
+            }
+        }
     }
 }
 

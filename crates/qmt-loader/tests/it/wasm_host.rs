@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use qmt_loader::wasm::{HostFunction, Value, ValueType, WasmLoader};
-use qmt_loader::{Artifact, LoadError, LoadOptions, Loader};
+use qmt_loader::{Artifact, CallContext, LoadError, LoadOptions, Loader};
 use qmt_oci_ref::PluginKind;
 
 use crate::support::{
@@ -29,6 +29,26 @@ async fn a_plugin_calls_the_host() {
     let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
     let answer = plugin.call("ask", Bytes::from("x")).await.unwrap();
     assert_eq!(answer, "<x>");
+}
+
+/// Values of the caller that panic when they are dropped end neither the call nor the ones after it.
+#[tokio::test]
+async fn a_context_that_panics_in_drop_changes_no_result() {
+    struct Panics<const N: u8>;
+    impl<const N: u8> Drop for Panics<N> {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let loader = with(HostFunction::new("ask", Ok));
+    let artifact = wasm("hostile-wasm/asks-host.wat");
+    let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
+    let lease = plugin.lease().await.unwrap();
+    for plugin in [&*plugin, &*lease, &*plugin, &*lease] {
+        let context = CallContext::new().with(Panics::<0>).with(Panics::<1>);
+        let answer = plugin.call_with(context, "ask", Bytes::from("x")).await;
+        assert_eq!(answer.unwrap(), "x");
+    }
 }
 
 /// A module that calls the host's `ask`, and fails with what WASI's `random_get` returns.
