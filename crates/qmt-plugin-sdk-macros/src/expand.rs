@@ -7,7 +7,11 @@ use std::iter;
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Type};
+use syn::visit::{self, Visit};
+use syn::{
+    Error, FnArg, GenericArgument, GenericParam, ItemFn, Lifetime, PathArguments, PathSegment,
+    Result, ReturnType, Safety, Signature, Type, TypeReference,
+};
 
 pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
@@ -45,11 +49,15 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         #function
         #refusal
 
+        // In a trait or an `impl`, the compiler refuses it first, and proposes a nearby module.
+        #[allow(unused_macros)]
+        macro_rules! __qmt_plugin_export { () => {} }
+
         #[allow(deprecated)] // The function may be; hosts still call it.
         const _: () = {
             // No name here can be that of the function.
             fn __qmt_plugin_call(__qmt_plugin_input: &[u8]) -> #private::Answer {
-                use #private::Plain as _;
+                use #private::{Converts as _, Fails as _, Plain as _};
                 let _ = __qmt_plugin_input;
                 #call
             }
@@ -88,12 +96,8 @@ fn check(signature: &Signature) -> Result<Option<&Type>> {
     if let Some(parameter) = signature.generics.params.iter().find(generic) {
         return Err(Error::new_spanned(parameter, GENERIC));
     }
-    if let ReturnType::Type(_, returned) = &signature.output
-        && let Type::Reference(reference) = plain(returned)
-        && !matches!(&reference.lifetime, Some(lifetime) if lifetime.ident == "static")
-    {
-        let rule = "the result is owned: return `Vec<u8>`, `String` or a type with `Serialize`";
-        return Err(Error::new_spanned(reference, rule));
+    if let ReturnType::Type(_, returned) = &signature.output {
+        result(plain(returned))?;
     }
     let mut inputs = signature.inputs.iter();
     let input = inputs.next().map(parameter).transpose()?;
@@ -121,6 +125,57 @@ fn parameter(input: &FnArg) -> Result<&Type> {
             Err(Error::new_spanned(reference, rule))
         }
         input => Ok(input),
+    }
+}
+
+/// Refuses a type of results that hosts cannot get.
+fn result(returned: &Type) -> Result<()> {
+    if let Type::Never(never) = returned {
+        let rule = "an exported function returns: hosts wait for its result";
+        return Err(Error::new_spanned(never, rule));
+    }
+    // An error may borrow: it becomes a message.
+    let value = match returned {
+        Type::Path(path) => path.path.segments.last().and_then(value_of_result),
+        _ => None,
+    };
+    let mut borrows = Borrows(None);
+    borrows.visit_type(value.unwrap_or(returned));
+    match borrows.0 {
+        None => Ok(()),
+        Some(borrowed) => {
+            let rule = "the result is owned: return `Vec<u8>`, `String` or a type with `Serialize`";
+            Err(Error::new(borrowed, rule))
+        }
+    }
+}
+
+/// Returns the type of the value of a `Result`.
+fn value_of_result(last: &PathSegment) -> Option<&Type> {
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else {
+        return None;
+    };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(value)) if last.ident == "Result" => Some(value),
+        _ => None,
+    }
+}
+
+/// The first place in a type that borrows for less than `'static`.
+struct Borrows(Option<Span>);
+
+impl Visit<'_> for Borrows {
+    fn visit_type_reference(&mut self, reference: &TypeReference) {
+        if reference.lifetime.is_none() {
+            self.0.get_or_insert(reference.span());
+        }
+        visit::visit_type_reference(self, reference);
+    }
+
+    fn visit_lifetime(&mut self, lifetime: &Lifetime) {
+        if lifetime.ident != "static" {
+            self.0.get_or_insert(lifetime.span());
+        }
     }
 }
 

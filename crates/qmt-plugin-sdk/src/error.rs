@@ -48,13 +48,8 @@ impl Error {
         self.code
     }
 
-    pub(crate) fn into_message(self) -> Vec<u8> {
-        self.message.into_bytes()
-    }
-}
-
-impl<E: StdError> From<E> for Error {
-    fn from(error: E) -> Self {
+    /// Makes an error with the messages of `error` and its causes.
+    pub(crate) fn with_causes<E: StdError + ?Sized>(error: &E) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -63,6 +58,16 @@ impl<E: StdError> From<E> for Error {
             cause = error.source();
         }
         Self::new(message)
+    }
+
+    pub(crate) fn into_message(self) -> Vec<u8> {
+        self.message.into_bytes()
+    }
+}
+
+impl<E: StdError> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::with_causes(&error)
     }
 }
 

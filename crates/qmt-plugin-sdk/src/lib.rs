@@ -21,7 +21,8 @@ pub use self::ffi::config;
 /// Exports a function under its own name: start here.
 ///
 /// It takes nothing or one input, and returns nothing, a value, or a `Result` of a value and an
-/// error that converts into [`Error`].
+/// error: one that converts into [`Error`], or a box such as `Box<dyn std::error::Error>` or
+/// `anyhow::Error`.
 ///
 /// | type | on the way in | on the way out |
 /// |---|---|---|
@@ -47,8 +48,8 @@ pub use self::ffi::config;
 /// # fn main() { assert_eq!(mean(Numbers { numbers: vec![1.0, 2.0] }).unwrap(), 1.5); }
 /// ```
 ///
-/// The function stays as it is and can be called in tests. It must not be `async` or generic, and
-/// a plugin has one function of each name:
+/// The function stays as it is and can be called in tests. It must not be `async`, generic, or part of
+/// an `impl` or a trait; what it returns borrows nothing. A plugin has one function of each name:
 ///
 /// ```compile_fail
 /// mod one {
@@ -80,7 +81,7 @@ pub use self::ffi::config;
 /// # fn main() {}
 /// ```
 ///
-/// The error of a `Result` converts into [`Error`]; it is never part of the output:
+/// A text or number is no error of a `Result`; `map_err(Error::new)` makes one of a text:
 ///
 /// ```compile_fail,E0277
 /// #[qmt_plugin::export]
@@ -96,7 +97,9 @@ pub use qmt_plugin_sdk_macros::export;
 #[cfg(feature = "export")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::codec::{Borrowed, Plain, Returned, borrow, decode};
+    pub use crate::codec::{
+        Borrowed, Converts, Fails, Failure, Output, Plain, Returned, borrow, decode,
+    };
     #[cfg(target_arch = "wasm32")]
     pub use crate::ffi::run;
     #[cfg(not(target_arch = "wasm32"))]

@@ -20,6 +20,10 @@ fn what_cannot_be_called_with_bytes_is_refused() {
         ("fn f(a: String, b: String) {}", "takes one input"),
         ("fn f(input: &mut [u8]) {}", "belongs to the host"),
         ("fn f(input: &str) -> &str {}", "the result is owned"),
+        ("fn f(input: &str) -> Result<&str, E> {}", "is owned"),
+        ("fn f<'a>(input: &'a str) -> Cow<'a, str> {}", "is owned"),
+        ("fn f(input: &str) -> Option<Vec<&str>> {}", "is owned"),
+        ("fn f() -> ! {}", "hosts wait for its result"),
         ("struct S;", "expected `fn`"),
     ] {
         let message = expanded(item).unwrap_err().to_string();
@@ -39,6 +43,8 @@ fn other_functions_are_exported_under_their_names() {
         ("const fn i(_: &[u8]) {}", "_i", "borrow"),
         ("fn j() -> &'static str {}", "_j", "(j())"),
         ("fn k(input: (&str)) {}", "_k", "borrow"),
+        ("fn l(i: &str) -> Result<u8, E<'_>> {}", "_l", "borrow"),
+        ("fn m() -> Result<&'static str, E> {}", "_m", "(m())"),
         ("fn größe() {}", "_export_gr$f6$$df$e\"", "!(\"größe\""),
     ] {
         let shown = expanded(item).unwrap().to_string().replace(' ', "");
