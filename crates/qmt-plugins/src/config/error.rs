@@ -1,6 +1,7 @@
 //! Why a config can't be used.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::text;
@@ -169,6 +170,10 @@ pub enum ConfigError {
     },
 }
 
+/// How a config is begun.
+const MINIMAL: &str = "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` \
+                       and `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys";
+
 /// What sets a key that variables of the form `QMT_OCI__…` may not set.
 fn instead_of_variable(key: &str) -> &'static str {
     if key == "oci.cache_dir" {
@@ -189,10 +194,8 @@ impl ConfigError {
     /// Returns what to do about it, if that is not part of the message.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotFound { .. } => Some(
-                "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
-                 `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys",
-            ),
+            Self::NotFound { .. } => Some(MINIMAL),
+            Self::Read { source, .. } if source.kind() == ErrorKind::NotFound => Some(MINIMAL),
             Self::NotAppendable { .. } => {
                 Some("write the plugin into the file by hand; `qmt-plugins pull` then fetches it")
             }

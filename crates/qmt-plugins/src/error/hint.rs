@@ -1,18 +1,26 @@
 //! What to do about an [`Error`].
 
-use std::path::{Component, Path};
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
 
 use qmt_artifact::ArtifactError;
 use qmt_artifact::problem::Limit;
+use qmt_cache::CacheError;
 use qmt_oci_ref::RegistryError;
-use qmt_oci_ref::text::shell_word;
+use qmt_oci_ref::text::{escape, shell_word};
 use qmt_registry::ClientError;
+use qmt_storage::LayoutError;
 use qmt_verify::VerifyError;
 use qmt_verify::report::RejectionCode;
 
-use super::{Error, ErrorKind, registry_cause};
-use crate::config::scope_of;
+use super::{Error, ErrorKind as Kind, registry_cause};
+use crate::config::spelling::nearest;
+use crate::config::{ConfigError, scope_of};
 use crate::lockfile::LockfileError;
+
+/// The names of a folder that are compared with that of a missing file.
+const NAMES_MAX: usize = 1000;
 
 impl Error {
     /// Returns what to do about it, if that is not part of the message.
@@ -29,7 +37,7 @@ impl Error {
                 Some(format!("`qmt-plugins update {plugin}` {hint}"))
             }
             Self::Trust(VerifyError::NotStored { .. }) => Some(STORED_TRUST.to_owned()),
-            Self::Trust(_) if self.kind() == ErrorKind::Network && !is_tls => {
+            Self::Trust(_) if self.kind() == Kind::Network && !is_tls => {
                 Some(UNREACHABLE_TRUST.to_owned())
             }
             _ if let Some(hint) = client_error.and_then(ClientError::hint) => Some(hint),
@@ -39,7 +47,6 @@ impl Error {
             Self::Unsigned { .. } => Some(
                 "images have signatures: `qmt-plugins publish` makes an image of a file".to_owned(),
             ),
-            Self::Config(error) => error.hint().map(str::to_owned),
             Self::Pack {
                 source: ArtifactError::LimitExceeded { .. },
                 ..
@@ -68,8 +75,18 @@ impl Error {
                 "did you mean the image layout `oci-layout://{}`?",
                 path.display()
             )),
+            _ if let Some(name) = missing_file(self).and_then(nearest_file) => Some(format!(
+                "did you mean `{}`?",
+                escape(&name.to_string_lossy())
+            )),
+            Self::Config(error) => error.hint().map(str::to_owned),
+            Self::UnknownPlugin { nearest: None, .. } => Some(
+                "an image is named with its registry, such as `ghcr.io/my-org/my-plugin:1`, and a \
+                 file by a path that begins with `./` or `/`"
+                    .to_owned(),
+            ),
             Self::File { path, source, .. }
-                if source.kind() == std::io::ErrorKind::NotFound && !is_surely_file(path) =>
+                if source.kind() == ErrorKind::NotFound && !is_surely_file(path) =>
             {
                 Some("the path of an image begins with `oci://` or `oci-layout://`".to_owned())
             }
@@ -101,6 +118,69 @@ impl Error {
 fn is_like_layout(path: &Path) -> bool {
     let path = path.to_str().and_then(|path| path.rsplit_once(':'));
     path.is_some_and(|(path, _)| Path::new(path).exists())
+}
+
+/// Returns the path that an option or the config names, if it does not exist.
+fn missing_file(error: &Error) -> Option<&Path> {
+    let (path, source): (_, &(dyn StdError + 'static)) = match error {
+        Error::File { path, source, .. } | Error::Config(ConfigError::Read { path, source }) => {
+            (path, source)
+        }
+        Error::Pack {
+            source: ArtifactError::ReadFile { path, source },
+            ..
+        } => (path, source),
+        Error::Trust(VerifyError::File {
+            path,
+            source: Some(source),
+            ..
+        }) => (path, &**source),
+        _ => match layout_error(error)? {
+            LayoutError::Invalid {
+                path,
+                source: Some(source),
+                ..
+            } => (path, &**source),
+            _ => return None,
+        },
+    };
+    let source: &io::Error = source.downcast_ref()?;
+    (source.kind() == ErrorKind::NotFound).then_some(path)
+}
+
+/// Returns the error of a layout, if it is the reason.
+fn layout_error(error: &Error) -> Option<&LayoutError> {
+    match error {
+        Error::Cache {
+            source: CacheError::Layout(layout),
+            ..
+        } => Some(layout),
+        #[cfg(feature = "layout")]
+        Error::Registry { source, .. } => match source.downcast_ref()? {
+            ClientError::Layout(layout) => Some(layout),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the path with the most similar name in the same folder.
+fn nearest_file(missing: &Path) -> Option<PathBuf> {
+    let name = missing.file_name()?.to_str()?;
+    let folder = missing.parent()?;
+    // The folder of a plain name is an empty path.
+    let entries = Path::new(".").join(folder).read_dir().ok()?;
+    let names = entries
+        .take(NAMES_MAX)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.collect();
+    // A link that leads nowhere has the name itself.
+    let others = names
+        .iter()
+        .map(String::as_str)
+        .filter(|other| *other != name);
+    let found = nearest(name, others)?;
+    Some(missing.with_file_name(found))
 }
 
 /// Reports whether the path can't have been meant as the name of an image.

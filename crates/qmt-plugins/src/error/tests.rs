@@ -1,6 +1,7 @@
 //! Tests of hints and kinds.
 
 use qmt_oci_ref::{PinnedReference, Reference, RegistryErrorKind};
+use qmt_storage::Layout;
 
 use super::hint::not_verified_hint;
 use super::*;
@@ -33,6 +34,60 @@ fn an_unsigned_image_is_signed_as_the_policy_requires() {
         };
         let hint = not_verified_hint(&source, "REF").unwrap();
         assert_eq!(hint, format!("the publisher signs it with `{command}`"));
+    }
+}
+
+/// The next step for a file that does not exist is the name that may have been meant.
+#[test]
+fn a_missing_file_has_the_nearest_name_as_its_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["greeter.wasm", "plugins.toml", "cosign.pub", "saved"] {
+        std::fs::write(path(name), "").unwrap();
+    }
+    let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let file = |name: &str, source| Error::File {
+        plugin: "p".to_owned(),
+        path: path(name),
+        source,
+    };
+    let config = |name: &str| {
+        let (path, source) = (path(name), missing());
+        Error::Config(ConfigError::Read { path, source })
+    };
+    let packed = Error::Pack {
+        destination: "x".to_owned(),
+        source: ArtifactError::ReadFile {
+            path: path("geeter.wasm"),
+            source: missing(),
+        },
+    };
+    let key = Error::Trust(VerifyError::File {
+        path: path("cosing.pub"),
+        problem: String::new(),
+        source: Some(missing().into()),
+    });
+    let layout = Layout::open(&path("savd")).unwrap_err();
+    let layout = Error::from(CacheError::from(layout));
+    for (error, name) in [
+        (file("greter.wasm", missing()), "greeter.wasm"),
+        (config("plugin.toml"), "plugins.toml"),
+        (packed, "greeter.wasm"),
+        (key, "cosign.pub"),
+        (layout, "saved"),
+    ] {
+        let hint = format!("did you mean `{}`?", path(name).display());
+        assert_eq!(error.hint().unwrap(), hint, "{error:?}");
+    }
+    let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    assert_eq!(file("greter.wasm", denied).hint(), None);
+    assert_eq!(file("another.wasm", missing()).hint(), None);
+    let hint = config("another.toml").hint().unwrap();
+    assert!(hint.contains("`qmt-plugins config schema`"), "{hint}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", path("linked.wasm")).unwrap();
+        assert_eq!(file("linked.wasm", missing()).hint(), None);
     }
 }
 

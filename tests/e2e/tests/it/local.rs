@@ -388,6 +388,52 @@ fn a_path_of_a_layout_is_asked_about() {
     );
 }
 
+/// What is not there has a next step, where there is one.
+#[test]
+fn a_missing_file_is_reported_with_the_nearest_name() {
+    let desk = desk();
+    let config = "[[providers]]\nname = \"greeter\"\npath = \"plugin.wasm\"\n";
+    desk.write("plugins.toml", config);
+    let package = ["publish", "oci-layout://new:1", "--wasm", "plugn.wasm"];
+    for (arguments, code, words) in [
+        (
+            &["run", "plugn.wasm", "greet"][..],
+            4,
+            "did you mean `plugin.wasm`?",
+        ),
+        (
+            &["inspect", "./plugn.wasm"],
+            4,
+            "did you mean `./plugin.wasm`?",
+        ),
+        (
+            &["inspect", "oci-layout://layuot:1"],
+            4,
+            "did you mean `layout`?",
+        ),
+        (&package, 4, "did you mean `plugin.wasm`?"),
+        (
+            &["list", "--config", "plugin.toml"],
+            6,
+            "did you mean `plugins.toml`?",
+        ),
+        (
+            &["list", "--config", "nope.toml"],
+            6,
+            "config schema` prints all keys",
+        ),
+        (
+            &["inspect", "nope"],
+            4,
+            "a file by a path that begins with `./`",
+        ),
+    ] {
+        let answer = desk.run(arguments);
+        assert_eq!(answer.code, Some(code), "{}", answer.transcript());
+        assert!(answer.messages().contains(words), "{}", answer.transcript());
+    }
+}
+
 /// An option that names a signer is not ignored: a file has no signature.
 #[test]
 fn a_file_runs_without_options_for_a_signer_only() {
