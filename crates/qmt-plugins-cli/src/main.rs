@@ -6,6 +6,7 @@
 mod args;
 mod command;
 mod exit;
+mod limits;
 mod output;
 mod progress;
 mod prompt;
@@ -15,8 +16,6 @@ mod usage;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -42,17 +41,11 @@ fn main() -> ExitCode {
     // Hashing, writing, extracting and plugins run on other threads. What remains waits for the
     // network, and a second thread would only pass its bytes on.
     let threads = threads(&arguments.command);
-    let checked = check_threads(threads);
+    let checked = limits::check(threads);
     let runtime = checked.and_then(|()| Builder::new_current_thread().enable_all().build());
     let result = match runtime {
         Ok(runtime) => run(runtime, arguments, &output),
-        Err(error) => Err(Failure::other(
-            format!(
-                "the threads of the command can't be started: it needs {threads}; see `ulimit -u`, \
-                 `ulimit -v`, `ulimit -n`, and the number of processes that its container may have"
-            ),
-            error,
-        )),
+        Err(error) => Err(Failure::other(limits::message(threads), error)),
     };
     ended(result.map_err(|failure| output.failure(failure)))
 }
@@ -79,20 +72,6 @@ fn threads(command: &Command) -> usize {
         | Command::Doctor
         | Command::Completions { .. } => 2,
     }
-}
-
-/// Checks that this process may start as many threads as a command uses. With fewer, threads would
-/// wait for work that has no thread to run on.
-fn check_threads(threads: usize) -> io::Result<()> {
-    let started = Mutex::new(());
-    thread::scope(|scope| {
-        // All threads wait until the last one is started.
-        let _waiting = started.lock();
-        for _ in 0..threads {
-            thread::Builder::new().spawn_scoped(scope, || drop(started.lock()))?;
-        }
-        Ok(())
-    })
 }
 
 /// Runs the command to its end, or until the user interrupts it.

@@ -39,6 +39,37 @@ fn a_limit_of_threads_is_an_error_that_names_it() {
     assert_eq!(code, Some(0), "{texts}");
 }
 
+/// Too little memory or too few files are an error that names the limit, where the command does not
+/// succeed; it never ends by a signal or a panic.
+#[test]
+fn a_limit_of_memory_or_files_is_an_error_that_names_it() {
+    let desk = desk();
+    let run = |limit: &str| {
+        let script = format!("{limit}; exec \"$0\" run plugin.wasm greet --input me");
+        let mut command = Command::new("sh");
+        qmt_e2e_tests::command::isolate(&mut command, &desk.path().join("home"));
+        let command = command.args(["-c", &script]).arg(crate::command::binary());
+        let output = command.current_dir(desk.path()).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), errors)
+    };
+    for megabytes in (100..=400).step_by(20) {
+        let (code, errors) = run(&format!("ulimit -v {}", megabytes * 1024));
+        let is_reported = code == Some(1) && errors.contains("`ulimit -v`");
+        assert!(
+            code == Some(0) || is_reported,
+            "{megabytes}: {code:?} {errors}"
+        );
+    }
+    for files in 5..=9 {
+        let (code, errors) = run(&format!("ulimit -n {files}"));
+        assert_eq!(code, Some(1), "{files}: {errors}");
+        assert!(errors.contains("`ulimit -n`"), "{files}: {errors}");
+    }
+    let (code, errors) = run("ulimit -n 20");
+    assert_eq!(code, Some(0), "{errors}");
+}
+
 /// With fewer threads than a command uses, some would wait for work that has no thread.
 #[test]
 fn a_limit_of_processes_is_an_error_that_names_it() {
