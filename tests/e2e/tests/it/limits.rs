@@ -49,12 +49,16 @@ fn a_limit_of_memory_or_files_is_an_error_that_names_it() {
         let mut command = Command::new("sh");
         qmt_e2e_tests::command::isolate(&mut command, &desk.path().join("home"));
         let command = command.args(["-c", &script]).arg(crate::command::binary());
+        let command = command.env("RAYON_NUM_THREADS", "2");
         let output = command.current_dir(desk.path()).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), errors)
     };
     for megabytes in (100..=400).step_by(20) {
-        let (code, errors) = run(&format!("ulimit -v {}", megabytes * 1024));
+        // As above, a busy machine can need further attempts.
+        let attempts = std::iter::repeat_with(|| run(&format!("ulimit -v {}", megabytes * 1024)));
+        let mut attempts = attempts.take(5).skip_while(|(code, _)| code.is_none());
+        let (code, errors) = attempts.next().expect("no attempt ends by itself");
         let is_reported = code == Some(1) && errors.contains("`ulimit -v`");
         assert!(
             code == Some(0) || is_reported,
