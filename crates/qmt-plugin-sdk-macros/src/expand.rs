@@ -49,10 +49,6 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         #function
         #refusal
 
-        // In a trait or an `impl`, the compiler refuses it first, and proposes a nearby module.
-        #[allow(unused_macros)]
-        macro_rules! __qmt_plugin_export { () => {} }
-
         #[allow(deprecated)] // The function may be; hosts still call it.
         const _: () = {
             // No name here can be that of the function.
