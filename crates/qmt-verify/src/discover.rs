@@ -114,7 +114,8 @@ impl DiscoveryOptions {
 /// referrers. What is over a limit or cannot be read is noted in the evidence, and reported if the
 /// digest is refused.
 ///
-/// Where nothing is found for an index, it is searched for a child that is signed.
+/// Where nothing is found for an index, it and the indexes in it are searched for a child that is
+/// signed.
 ///
 /// # Errors
 ///

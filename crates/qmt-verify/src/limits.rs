@@ -23,8 +23,12 @@ pub(crate) const REFERRER_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const REFERRER_ANNOTATIONS_MAX: usize = 12 * 1024 * 1024;
 /// Most bytes in memory of the annotations of all signature layers of one tag.
 pub(crate) const TAG_ANNOTATIONS_MAX: usize = 4 * 1024 * 1024;
-/// Most children of an index that are searched for signatures.
+/// Most children of an index, and of the indexes in it, that are searched for signatures.
 pub(crate) const CHILDREN_MAX: usize = 16;
+/// Most indexes within one another whose children are searched: as many as an image is selected from.
+pub(crate) const INDEX_DEPTH_MAX: usize = 2;
+/// Most indexes in an index whose children are searched.
+pub(crate) const INDEXES_MAX: usize = 8;
 /// Most children that are searched at the same time.
 pub(crate) const CHILDREN_AT_ONCE: usize = 4;
 /// Most layers of one referrer that are read.

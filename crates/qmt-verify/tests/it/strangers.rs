@@ -351,6 +351,54 @@ async fn an_index_whose_child_is_signed() {
     check(&verifier, &root, &look(&memory, &root).await).unwrap();
 }
 
+/// DIG-10: of indexes within indexes, the children of two levels are searched, as an image is selected
+/// from them. What lies deeper, or is listed in a crowd of indexes, costs nothing.
+#[tokio::test]
+async fn dig_10_an_index_whose_grandchild_is_signed() {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let entry = |media_type: &str, digest: &Digest| json!({ "mediaType": media_type, "digest": digest, "size": 7 });
+    let put_index = |memory: &mut Memory, entries: Vec<Value>| {
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries });
+        let index = Bytes::from(index.to_string());
+        let digest = Digest::sha256(&index);
+        memory.blobs.insert(digest.clone(), index);
+        digest
+    };
+    let mut memory = Memory::default();
+    let signed = pin("a grandchild");
+    let simple = sigstore.sign_simple(signed.digest(), &Signing::keyless(dev()));
+    memory.put(&SimpleSigning::image(signed.digest(), &[simple]));
+    let entries = vec![
+        entry(OCI_MANIFEST, pin("unsigned").digest()),
+        entry(OCI_MANIFEST, signed.digest()),
+    ];
+    let inner = put_index(&mut memory, entries);
+    // One that the registry lacks hides no other one.
+    let missing = entry(INDEX, pin("a missing index").digest());
+    let middle = put_index(&mut memory, vec![missing, entry(INDEX, &inner)]);
+    let outer = put_index(&mut memory, vec![entry(INDEX, &middle)]);
+    let root = |digest: &Digest| PinnedReference::new(signed.repository().clone(), digest.clone());
+    for (digest, is_found) in [(&inner, true), (&middle, true), (&outer, false)] {
+        let evidence = look(&memory, &root(digest)).await;
+        let error = check(&verifier, &root(digest), &evidence).unwrap_err();
+        let found: Vec<_> = error.rejections().iter().map(|one| &one.found).collect();
+        let expected = signed.digest().to_string();
+        assert_eq!(found.contains(&&expected), is_found, "{error}");
+    }
+    let crowd = (0..100).map(|number| {
+        let index = put_index(&mut memory, vec![json!(number), entry(INDEX, &inner)]);
+        entry(INDEX, &index)
+    });
+    let crowd = crowd.collect();
+    let crowd = put_index(&mut memory, crowd);
+    memory.requests.lock().unwrap().clear();
+    look(&memory, &root(&crowd)).await;
+    let requests = memory.requests();
+    assert!(requests.len() < 100, "{} requests", requests.len());
+}
+
 /// SIG-14: the time is measured by the clock, also for a source that computes instead of waiting.
 #[tokio::test]
 async fn a_source_that_never_waits_is_bounded_in_time() {
