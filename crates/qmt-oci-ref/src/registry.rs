@@ -179,6 +179,7 @@ pub struct RegistryError {
     kind: RegistryErrorKind,
     source: Arc<dyn Error + Send + Sync>,
     listed: Option<Referrers>,
+    remark: Option<String>,
 }
 
 /// What kind of failure a [`RegistryError`] is.
@@ -216,6 +217,7 @@ impl RegistryError {
             kind,
             source: Arc::from(source.into()),
             listed: None,
+            remark: None,
         }
     }
 
@@ -230,6 +232,18 @@ impl RegistryError {
     /// list could be read at all.
     pub fn take_listed(&mut self) -> Option<Referrers> {
         self.listed.take()
+    }
+
+    /// Adds what was unexpected about an answer that means that something does not exist.
+    #[must_use]
+    pub fn with_remark(mut self, remark: impl Into<String>) -> Self {
+        self.remark = Some(remark.into());
+        self
+    }
+
+    /// Returns what was unexpected about the answer; `None` for a usual one.
+    pub fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
     }
 
     /// Returns the kind.

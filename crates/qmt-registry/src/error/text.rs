@@ -116,6 +116,15 @@ pub(super) fn place(store: Option<&RedactedUrl>) -> String {
     )
 }
 
+/// How a registry answers for a tag that it does not have, where that is not with status 404.
+#[cfg(feature = "http")]
+pub(crate) fn answers_with(status: u16, message: &str) -> String {
+    format!(
+        "the registry answers with status {status}{}",
+        suffix(message)
+    )
+}
+
 pub(super) fn through(proxy: Option<&RedactedUrl>) -> String {
     proxy.map_or_else(String::new, |proxy| format!(" through the proxy `{proxy}`"))
 }

@@ -97,7 +97,7 @@ impl Mirrors {
     /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
     /// equal manifests once. Where the registry answers with an error, so does this. Where it sends
     /// no answer and a mirror lacks the tag, the tag does not exist: some machines reach only the
-    /// mirror.
+    /// mirror. An unexpected answer of a source that lacks the tag is returned in any case.
     pub(super) async fn merged_tag(
         &self,
         reference: &Reference,
@@ -106,7 +106,7 @@ impl Mirrors {
             Ok(turns) => turns,
             Err(error) => return vec![Err(error)],
         };
-        let (mut manifests, mut absent, mut failed) = (Vec::<RawManifest>::new(), None, None);
+        let (mut manifests, mut absent, mut failed) = (Vec::<RawManifest>::new(), Vec::new(), None);
         for turn in turns {
             let source = &turn.source;
             let read = async |repository| {
@@ -117,17 +117,17 @@ impl Mirrors {
                 Ok(raw) if manifests.iter().any(|known| known.digest() == raw.digest()) => {}
                 Ok(raw) => manifests.push(raw),
                 // Most images lack most of these tags.
-                Err(error) if error.is_not_found() => absent = Some(error),
+                Err(error) if error.is_not_found() => absent.push(error),
                 Err(error) if source.mirror.is_none() => failed = Some(error),
                 Err(error) => source.skip(&error, Subject::Tag, self.client.events()),
             }
         }
-        if manifests.is_empty() {
-            failed = absent
-                .filter(|_| failed.as_ref().is_none_or(is_unreachable))
-                .or(failed);
+        if manifests.is_empty() && failed.as_ref().is_none_or(is_unreachable) {
+            failed = absent.pop().or(failed);
         }
+        absent.retain(|error| error.remark().is_some());
         let manifests = manifests.into_iter().map(Ok);
-        manifests.chain(failed.map(Err)).collect()
+        let failed = failed.into_iter().chain(absent).map(Err);
+        manifests.chain(failed).collect()
     }
 }

@@ -128,7 +128,12 @@ impl<'a> Search<'a> {
                         layer::select(&place, manifest, kind, most_bytes, &mut found);
                     }
                 }
-                Err(error) if error.is_not_found() => found.places = 1,
+                Err(error) if error.is_not_found() => {
+                    found.places = 1;
+                    if let Some(remark) = error.remark() {
+                        found.note_answer(place.clone(), remark);
+                    }
+                }
                 Err(error) => found.fail(place.clone(), error),
             }
         }

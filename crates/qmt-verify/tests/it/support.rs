@@ -117,6 +117,8 @@ pub struct Memory {
     pub listing_hangs: bool,
     /// How long a request for a tag takes.
     pub tags_take: Duration,
+    /// What is remarked about each tag that does not exist.
+    pub tags_remark: Option<&'static str>,
     /// The end of the tags for which a request never ends.
     pub hanging_tags: Option<&'static str>,
     /// The blobs for which a request never ends.
@@ -179,7 +181,11 @@ impl Registry for Memory {
         {
             return std::future::pending().await;
         }
-        served(tag.and_then(|tag| self.tags.get(tag)))
+        let found = served(tag.and_then(|tag| self.tags.get(tag)));
+        found.map_err(|absent| match self.tags_remark {
+            Some(remark) => absent.with_remark(remark),
+            None => absent,
+        })
     }
 
     async fn manifest(&self, pin: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {

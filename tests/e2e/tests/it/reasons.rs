@@ -142,6 +142,10 @@ fn why_shows_odd_places_of_an_accepted_image() {
             "could not be read: - the referrers of",
         ),
         (
+            Fault::on("GET", "/v2/acme/greet/manifests/sha256-*.att").respond(422),
+            "the registry answers with status 422",
+        ),
+        (
             listing(&format!("blake3:{hex}")),
             "rejected: - the referrers of",
         ),

@@ -27,7 +27,7 @@ use self::referrers::NO_TAG;
 use super::auth::Auth;
 use super::transport::HostOptions;
 use crate::credentials::{Credential, CredentialChain, Environment};
-use crate::error::{ClientError, hint};
+use crate::error::{ClientError, hint, text::answers_with};
 use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
@@ -130,29 +130,37 @@ impl HttpRegistry {
         limit: u64,
     ) -> Result<RawManifest, ClientError> {
         let fetch = async |mut operation: Operation| {
-            let tag = reference.tag().filter(|_| reference.digest().is_none());
-            let stands_for_digest = tag.is_some_and(Tag::stands_for_digest);
-            if stands_for_digest {
+            if stands_for_digest(reference) {
                 operation = operation.as_one_of_many_places();
             }
-            match operation.fetch_manifest(reference, limit).await {
-                Err(ClientError::Status {
-                    status, from: None, ..
-                }) if stands_for_digest && NO_TAG.contains(&status) => {
-                    Err(ClientError::absent(reference.to_string()))
-                }
-                fetched => fetched,
-            }
+            operation.fetch_manifest(reference, limit).await
         };
         self.inner.run(reference.host(), fetch).await
     }
+}
+
+/// Whether `reference` is a tag that is made of a digest, such as that of a signature.
+fn stands_for_digest(reference: &Reference) -> bool {
+    let tag = reference.tag().filter(|_| reference.digest().is_none());
+    tag.is_some_and(Tag::stands_for_digest)
 }
 
 #[async_trait]
 impl Registry for HttpRegistry {
     async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
         let limit = self.inner.context.limits.manifest;
-        Ok(self.fetch_manifest(reference, limit).await?)
+        match self.fetch_manifest(reference, limit).await {
+            Err(ClientError::Status {
+                status,
+                from: None,
+                message,
+                ..
+            }) if stands_for_digest(reference) && NO_TAG.contains(&status) => {
+                let absent = RegistryError::from(ClientError::absent(reference.to_string()));
+                Err(absent.with_remark(answers_with(status, &message)))
+            }
+            fetched => Ok(fetched?),
+        }
     }
 
     async fn manifest(

@@ -28,7 +28,7 @@ use self::pages::next_page;
 use super::attempt::unauthorized;
 use super::manifest::{content_type, is_html};
 use super::operation::{Operation, Request};
-use crate::error::ClientError;
+use crate::error::{ClientError, text::answers_with};
 use crate::events::RegistryEvent;
 use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, is_web_page};
 use crate::limits::REFERRERS_BYTES_MAX;
@@ -97,9 +97,12 @@ impl Operation {
             Ok((content, _)) => content,
             Err(ClientError::NotFound { .. }) => return Ok(UnderTag::Nothing),
             Err(ClientError::Status {
-                status, from: None, ..
+                status,
+                from: None,
+                message,
+                ..
             }) if NO_TAG.contains(&status) => {
-                return Ok(other(&format!("the registry answers with status {status}")));
+                return Ok(other(&answers_with(status, &message)));
             }
             Err(error) => return Err(error),
         };

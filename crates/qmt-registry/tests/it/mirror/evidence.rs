@@ -120,6 +120,30 @@ async fn equal_signatures_of_mirror_and_registry_are_one() {
     assert_only(&client.resolve_all(&signature).await, &only);
 }
 
+/// A source that refuses the tag of a signature lacks it, which is remarked next to what others have.
+#[tokio::test]
+async fn a_refused_signature_tag_is_remarked() {
+    let refused = || Fault::on("GET", "/v2/*/manifests/sha256-*").respond(422);
+    let (pair, image) = Pair::with_image().await;
+    let (client, signature) = (pair.mirrors(true), pair.signature(&image));
+    let only = put_signature(&pair.origin, &image, &numbered(1));
+    let remarked = |all: &[Result<RawManifest, RegistryError>]| {
+        let errors = all.iter().filter_map(|one| one.as_ref().err());
+        errors.filter_map(RegistryError::remark).count()
+    };
+    pair.mirror.fault(refused());
+    let all = client.resolve_all(&signature).await;
+    assert_eq!(outcomes(&all).0, [only.digest().to_string()]);
+    assert_eq!((all.len(), remarked(&all)), (2, 1), "{all:?}");
+    pair.origin.fault(refused());
+    let all = client.resolve_all(&signature).await;
+    assert_eq!((all.len(), remarked(&all)), (2, 2), "{all:?}");
+    pair.origin.clear_faults();
+    pair.cut_origin();
+    let all = client.resolve_all(&signature).await;
+    assert_eq!((all.len(), remarked(&all)), (1, 1), "{all:?}");
+}
+
 /// A registry that can't be reached is one failure next to what the mirror has. A tag that the mirror
 /// lacks is missing, as for [`Registry::resolve`].
 #[tokio::test]

@@ -97,12 +97,19 @@ async fn a_refused_tag_of_a_signature_does_not_exist() {
     for end in ["sig", "att"] {
         let tag = format!("acme/echo:sha256-{}.{end}", image.digest().hex());
         let reference = server.reference(&tag);
+        server.clear_faults();
+        let error = client.resolve(&reference).await.unwrap_err();
+        assert_eq!((error.is_not_found(), error.remark()), (true, None));
         for (status, body) in [(400, invalid), (405, ""), (422, invalid)] {
             server.clear_faults();
             let fault = Fault::on("GET", "/v2/*/manifests/*");
             server.fault(fault.respond(status).body(body));
             let error = client.resolve(&reference).await.unwrap_err();
             assert!(error.is_not_found(), "{status}: {error:?}");
+            let remark = error.remark().unwrap();
+            let expected = format!("the registry answers with status {status}");
+            assert!(remark.starts_with(&expected), "{remark}");
+            assert_eq!(remark.ends_with("bad tag"), !body.is_empty(), "{remark}");
             // Other tags, and other errors.
             let error = client.resolve(&server.reference("acme/echo:1")).await;
             assert!(!error.unwrap_err().is_not_found());

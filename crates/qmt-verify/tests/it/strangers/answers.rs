@@ -124,3 +124,28 @@ async fn a_remark_about_the_list_is_noted() {
     let error = check(&verifier, &subject(), &unsigned).unwrap_err();
     assert!(error.to_string().contains("is not signed"), "{error}");
 }
+
+/// A tag for signatures that the registry refuses is absent, which is noted next to a good signature
+/// and where there is none.
+#[tokio::test]
+async fn a_refused_tag_is_noted() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let mut memory = Memory {
+        tags_remark: Some("the registry answers with status 422"),
+        ..Memory::default()
+    };
+    let unsigned = look(&memory, &subject()).await;
+    let error = check(&verifier, &subject(), &unsigned).unwrap_err();
+    assert!(matches!(error, VerifyError::NoSignature { .. }), "{error}");
+    memory.put(&good_bundle(&sigstore).referrer(&signed_subject(&subject())));
+    let evidence = look(&memory, &subject()).await;
+    for noted in [&verified(&verifier, &evidence), error.rejections()] {
+        let codes = noted.iter().map(|one| one.code.to_string());
+        assert_eq!(codes.collect::<Vec<_>>(), ["unexpected-answer"; 2]);
+        assert!(
+            noted.iter().all(|one| one.reason.contains("422")),
+            "{noted:?}"
+        );
+    }
+}
