@@ -30,6 +30,8 @@ pub struct ClaimLimits {
     /// Most entries of a list: the first ones of an index, the last ones of a manifest, because
     /// signatures are appended to it.
     pub entries: usize,
+    /// Whether one half of these are the last ones of an index: a flood is added at one end.
+    pub both_ends: bool,
     /// Most bytes in memory of the annotations of one entry; an entry with more has none.
     pub annotations_each: usize,
     /// Most bytes in memory of all annotations.
@@ -48,6 +50,7 @@ impl ClaimLimits {
     pub fn nothing() -> Self {
         Self {
             entries: 0,
+            both_ends: false,
             annotations_each: 0,
             annotations_all: 0,
             annotation_names: Some(&[]),
@@ -81,7 +84,7 @@ pub struct Claims {
 pub struct ClaimedEntries {
     /// The entries within the limits, in their order, each as read or as the rule that it breaks.
     pub read: Vec<Result<ClaimedEntry, &'static str>>,
-    /// How many entries before these were not read.
+    /// How many entries before all of these were not read.
     pub skipped: usize,
     /// How many entries the list has.
     pub count: usize,
@@ -118,10 +121,15 @@ impl Claims {
             limits,
             left: limits.annotations_all,
         };
+        let of_index = if limits.both_ends {
+            Part::Ends
+        } else {
+            Part::First
+        };
         Ok(Self {
             media_type: media_type(document.media_type),
             artifact_type: media_type(document.artifact_type),
-            manifests: reader.list(document.manifests, Part::First),
+            manifests: reader.list(document.manifests, of_index),
             layers: reader.list(document.layers, Part::Last),
             annotations: reader.annotations(document.annotations).held,
             config_type: document.config.and_then(|config| {
@@ -213,7 +221,7 @@ impl Reader {
         let (held, count) = json.deserialize_seq(Hold { most, part }).ok()?;
         let before = self.left;
         let skipped = match part {
-            Part::First => 0,
+            Part::First | Part::Ends => 0,
             Part::Last => count.saturating_sub(held.len()),
         };
         let read = held.into_iter().map(|entry| self.entry(entry)).collect();
@@ -277,10 +285,12 @@ impl Reader {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     First,
+    /// As many of the first as of the last ones.
+    Ends,
     Last,
 }
 
-/// Takes the first or last entries of a list, and counts all.
+/// Takes some entries of a list, and counts all.
 struct Hold {
     most: usize,
     part: Part,
@@ -294,16 +304,26 @@ impl<'de> Visitor<'de> for Hold {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut held = VecDeque::new();
+        let most_first = match self.part {
+            Part::First => self.most,
+            Part::Ends => self.most.div_ceil(2),
+            Part::Last => 0,
+        };
+        let (mut first, mut last) = (VecDeque::new(), VecDeque::new());
         let mut count = 0_usize;
         while let Some(entry) = list.next_element::<&RawValue>()? {
             count = count.saturating_add(1);
-            let has_room = held.len() < self.most;
-            if has_room || (self.part == Part::Last && held.pop_front().is_some()) {
-                held.push_back(entry);
+            if first.len() < most_first {
+                first.push_back(entry);
+                continue;
+            }
+            let has_room = first.len().saturating_add(last.len()) < self.most;
+            if has_room || last.pop_front().is_some() {
+                last.push_back(entry);
             }
         }
-        Ok((held, count))
+        first.append(&mut last);
+        Ok((first, count))
     }
 }
 

@@ -154,6 +154,7 @@ impl Search<'_> {
         }
         let limits = ClaimLimits {
             entries: entries.min(self.limit.saturating_add(1)),
+            both_ends: false,
             annotations_each: ClaimLimits::REFERRER_ANNOTATIONS,
             annotations_all: self.annotations_left,
             annotation_names: None,

@@ -70,6 +70,7 @@ async fn children(
     };
     let limits = ClaimLimits {
         entries: most,
+        both_ends: false,
         annotations_each: usize::MAX,
         annotations_all: usize::MAX,
         annotation_names: Some(&[BUILDKIT_REFERENCE]),

@@ -269,6 +269,7 @@ fn read(
     let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
     let limits = ClaimLimits {
         entries: most_layers,
+        both_ends: false,
         annotations_each: ANNOTATION_BYTES_MAX,
         annotations_all: *left,
         annotation_names: Some(&ANNOTATIONS),

@@ -4,6 +4,7 @@ use super::*;
 
 const LIMITS: ClaimLimits = ClaimLimits {
     entries: 4,
+    both_ends: false,
     annotations_each: 400,
     annotations_all: 600,
     annotation_names: None,
@@ -147,6 +148,20 @@ fn what_is_held_is_bounded() {
             .map(|one| one.as_ref().unwrap().descriptor.size());
         assert_eq!(sizes.collect::<Vec<_>>(), expected);
         assert_eq!((list.skipped, list.count), (skipped, 6));
+    }
+    // A flood at one end of an index pushes nothing out at the other one.
+    for (most, expected) in [(0, &[][..]), (1, &[1]), (3, &[1, 2, 6]), (4, &[1, 2, 5, 6])] {
+        let limits = ClaimLimits {
+            entries: most,
+            both_ends: true,
+            ..LIMITS
+        };
+        let index = format!(r#"{{"manifests":[{entries}]}}"#);
+        let claims = Claims::read(index.as_bytes(), limits).unwrap();
+        let list = claims.manifests.unwrap();
+        let read = list.read.iter().flatten();
+        let sizes: Vec<_> = read.map(|one| one.descriptor.size()).collect();
+        assert_eq!((&sizes[..], list.count), (expected, 6));
     }
     let annotated = |length: usize| {
         format!(

@@ -77,7 +77,13 @@ impl Operation {
             UnderTag::Nothing => Ok(()),
         });
         let missing = by_api.err().or(tagged.err());
-        let missing = missing.or_else(|| listed.incomplete());
+        let missing = match missing {
+            None => listed.incomplete(),
+            missing => {
+                listed.remark_limit();
+                missing
+            }
+        };
         match missing.map(RegistryError::from) {
             None => Ok(listed.into_referrers()),
             Some(error) if listed.was_read => Err(error.with_listed(listed.into_referrers())),
@@ -213,6 +219,12 @@ impl Operation {
                 Ok(content) => content,
                 // The next page may have what matters.
                 Err(error @ ClientError::TooLarge { .. }) => {
+                    let is_page_over = limit == limits.referrers_page;
+                    let error = if is_page_over {
+                        error
+                    } else {
+                        list_too_large(&url)
+                    };
                     bytes_left = bytes_left.saturating_sub(limit);
                     match next? {
                         Some(next) if bytes_left > 0 => request.spec.url = next,
@@ -287,6 +299,15 @@ fn read_claims(
 pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
     let what = format!("the referrers of {subject}");
     ClientError::NotAManifest { what, source }
+}
+
+fn list_too_large(url: &Url) -> ClientError {
+    ClientError::TooLarge {
+        what: "the list of referrers with all its pages",
+        limit: REFERRERS_BYTES_MAX,
+        unit: "bytes",
+        url: RedactedUrl::from(url),
+    }
 }
 
 fn too_many(what: &'static str, limit: usize, subject: &PinnedReference) -> ClientError {

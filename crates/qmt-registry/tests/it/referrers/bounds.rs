@@ -108,6 +108,74 @@ async fn the_list_is_bounded() {
     );
 }
 
+fn entry(name: &str, annotations: usize) -> String {
+    let digest = qmt_oci_ref::Digest::sha256(name);
+    let annotations: Vec<String> = (0..annotations)
+        .map(|n| format!(r#""{n:05x}":"b""#))
+        .collect();
+    format!(
+        r#"{{"mediaType":"a/b","digest":"{digest}","size":1,"annotations":{{{}}}}}"#,
+        annotations.join(",")
+    )
+}
+
+/// DIG-14, SIG-19: pages of 3.9 MB, of which not all are read. What is listed in the others counts,
+/// and of too many entries those at both ends do, because a flood is added at one end.
+#[tokio::test]
+async fn a_flood_of_large_pages_hides_neither_end_of_what_is_read() {
+    // Many annotations in few entries, and many entries.
+    for (annotations, per_page, count, listed_pages) in [
+        (32_000, 10, 44, [true; 4]),
+        (0, 27_000, 8192, [true, false, false, true]),
+    ] {
+        let server = FakeRegistry::builder().serve().await;
+        let image = put_image(&server);
+        for page in 0..6 {
+            let entries = (0..per_page).map(|n| entry(&format!("{page}: {n}"), annotations));
+            let mut entries: Vec<String> = entries.collect();
+            // At the beginning of the first page, and at the end of the others.
+            let place = if page == 0 { 0 } else { entries.len() };
+            entries.insert(place, entry(&format!("good {page}"), 0));
+            let own = format!("/v2/acme/echo/referrers/{}?page={page}", image.digest());
+            let fault = Fault::on("GET", REFERRERS)
+                .once()
+                .respond(200)
+                .header("content-type", manifest::OCI_INDEX)
+                .header("link", format!(r#"<{own}>; rel="next""#));
+            let list = entries.join(",");
+            server.fault(fault.body(format!(r#"{{"schemaVersion":2,"manifests":[{list}]}}"#)));
+        }
+        let listed = client(&server).referrers(&subject(&server, &image)).await;
+        let mut error = listed.unwrap_err();
+        let detail = error.detail();
+        assert!(
+            matches!(
+                detail,
+                Some(ClientError::TooLarge {
+                    limit: 16_777_216,
+                    ..
+                })
+            ),
+            "{error:?}"
+        );
+        let text = "the list of referrers with all its pages from";
+        assert!(error.to_string().starts_with(text), "{error}");
+        let listed = error.take_listed().unwrap();
+        assert_eq!(listed.len(), count);
+        let is_listed = [0, 1, 2, 3].map(|page| {
+            let good = qmt_oci_ref::Digest::sha256(format!("good {page}"));
+            listed.iter().any(|one| *one.digest() == good)
+        });
+        assert_eq!(is_listed, listed_pages);
+        let remarks = listed.remarks().join("; ");
+        assert_eq!(
+            remarks.contains("only 8192 referrers"),
+            count == 8192,
+            "{remarks}"
+        );
+    }
+}
+
 /// DIG-14: a page over the limit hides no other page.
 #[tokio::test]
 async fn a_page_that_is_too_large_is_skipped() {

@@ -1,7 +1,9 @@
 //! The entries and remarks of all pages and lists that were read.
 
-use qmt_oci_ref::PinnedReference;
+use std::collections::VecDeque;
+
 use qmt_oci_ref::manifest::{ClaimLimits, DescriptorSet, ManifestError, Referrers, is_index};
+use qmt_oci_ref::{Descriptor, PinnedReference};
 
 use super::{not_a_list, read_claims, too_many};
 use crate::error::ClientError;
@@ -13,6 +15,9 @@ pub(super) struct Listed<'a> {
     limit: usize,
     annotations_left: usize,
     pub(super) entries: DescriptorSet,
+    /// The last entries over the limit. They take the places of those in the middle, because a flood is
+    /// added at one end.
+    last: VecDeque<Descriptor>,
     /// What was unexpected.
     remarks: Vec<String>,
     /// Whether a list was read, be it an empty one.
@@ -29,6 +34,7 @@ impl<'a> Listed<'a> {
             limit,
             annotations_left: REFERRERS_ANNOTATIONS_MAX,
             entries: DescriptorSet::new(limit),
+            last: VecDeque::new(),
             remarks: Vec::new(),
             was_read: false,
             is_over: false,
@@ -40,6 +46,7 @@ impl<'a> Listed<'a> {
     pub(super) fn add(&mut self, content: &[u8]) -> Result<(), ClientError> {
         let limits = ClaimLimits {
             entries: self.limit,
+            both_ends: true,
             annotations_each: REFERRER_ANNOTATIONS_MAX,
             annotations_all: self.annotations_left,
             annotation_names: None,
@@ -66,7 +73,7 @@ impl<'a> Listed<'a> {
         self.annotations_left = self.annotations_left.saturating_sub(list.annotation_bytes);
         for entry in list.read {
             match entry {
-                Ok(entry) => self.is_over |= !self.entries.add(entry.descriptor),
+                Ok(entry) => self.add_entry(entry.descriptor),
                 Err(rule) => {
                     let (count, first) = self.unreadable.unwrap_or((0, rule));
                     self.unreadable = Some((count.saturating_add(1), first));
@@ -74,6 +81,17 @@ impl<'a> Listed<'a> {
             }
         }
         Ok(())
+    }
+
+    fn add_entry(&mut self, entry: Descriptor) {
+        if self.entries.add(entry.clone()) {
+            return;
+        }
+        self.is_over = true;
+        if self.last.len() >= self.limit / 2 {
+            self.last.pop_front();
+        }
+        self.last.push_back(entry);
     }
 
     pub(super) fn remark(&mut self, line: impl Into<String>) {
@@ -85,11 +103,24 @@ impl<'a> Listed<'a> {
     }
 
     pub(super) fn into_referrers(self) -> Referrers {
-        let mut referrers = Referrers::from(self.entries.into_vec());
+        let mut entries = self.entries.into_vec();
+        entries.truncate(self.limit.saturating_sub(self.last.len()));
+        entries.extend(self.last);
+        let mut referrers = Referrers::from(entries);
         self.remarks
             .into_iter()
             .for_each(|line| referrers.remark(line));
         referrers
+    }
+
+    /// Remarks that there are too many entries, where another error is reported.
+    pub(super) fn remark_limit(&mut self) {
+        if self.is_over {
+            let limit = self.limit;
+            self.remark(format!(
+                "only {limit} referrers are listed, the first and the last ones"
+            ));
+        }
     }
 
     /// Why the entries are not all, if so.
