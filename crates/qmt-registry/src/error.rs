@@ -148,6 +148,8 @@ pub enum ClientError {
         url: RedactedUrl,
         /// The rule that it breaks.
         rule: &'static str,
+        /// Whether the content was compressed, so that it is not what its digest names.
+        compressed: bool,
     },
     /// The registry, or a server that it redirects to, answered with an error.
     #[error("`{url}`{} answers with status {status}{}", redirected(.from.as_ref()), suffix(.message))]

@@ -303,11 +303,17 @@ impl Source {
     }
 }
 
-/// Whether a source sent wrong content, in one answer or in several.
+/// Whether a source sent wrong content, in one answer or in several, or compressed it.
 fn is_wrong_content(error: &RegistryError) -> bool {
     let is_mismatch = matches!(
         error.downcast_ref(),
-        Some(ClientError::DigestMismatch { .. })
+        Some(
+            ClientError::DigestMismatch { .. }
+                | ClientError::Protocol {
+                    compressed: true,
+                    ..
+                }
+        )
     );
     is_mismatch || error.kind() == RegistryErrorKind::Content
 }

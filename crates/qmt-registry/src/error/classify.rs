@@ -165,8 +165,11 @@ impl ClientError {
     }
 
     pub(crate) fn protocol(url: &Url, rule: &'static str) -> Self {
-        let url = RedactedUrl::from(url);
-        Self::Protocol { url, rule }
+        Self::Protocol {
+            url: RedactedUrl::from(url),
+            rule,
+            compressed: false,
+        }
     }
 
     pub(crate) fn redirect_refused(from: &Url, to: &Url, reason: &'static str) -> Self {

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// Nothing, compressed with gzip.
-const GZIP: &[u8] = &[
+pub(crate) const GZIP: &[u8] = &[
     0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 

@@ -11,6 +11,7 @@ use qmt_registry::limits::Limits;
 use qmt_registry::{ClientError, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
 
+use crate::encodings::GZIP;
 use crate::referrers::one_referring;
 use crate::support::{
     CANARY, Detail as _, MANIFEST, Recorder, builder, noise, plain, pull, put_image, quick,
@@ -206,6 +207,46 @@ async fn wrong_content_of_a_small_blob_is_not_handed_out() {
         2,
         "one wrong answer each, then not asked"
     );
+}
+
+/// DIG-02, AUTH-20: a mirror that compresses content is given up like one with other wrong content.
+#[tokio::test]
+async fn a_mirror_that_compresses_content_is_not_asked_again() {
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n17\r\n";
+    let chunked = [head.as_bytes(), GZIP, b"\r\n0\r\n\r\n"].concat();
+    let announced = || Fault::on("GET", "/v2/*").header("content-encoding", "gzip");
+    for fault in [
+        announced().respond(200).body(GZIP),
+        Fault::on("GET", "/v2/*").raw(chunked),
+    ] {
+        let pair = Pair::start().await;
+        pair.mirror.fault(fault);
+        let image = put_image(&pair.origin);
+        let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+        let client = pair.client();
+        client.manifest(&pin, 1 << 20).await.unwrap();
+        client.manifest(&pin, 1 << 20).await.unwrap();
+        for length in [10, 1000] {
+            let blob = pair.origin.put_blob("acme/echo", noise(length));
+            let client = pair.client();
+            assert_eq!(pair.pull(&client, &blob).await.unwrap(), noise(length));
+            assert_eq!(pair.pull(&client, &blob).await.unwrap(), noise(length));
+        }
+        assert_eq!((pair.skips(true), pair.skips(false)), (3, 0));
+        assert_eq!(pair.mirror.requests().len(), 3);
+        // Where a part was handed out already, the error says to ask again.
+        let content = noise(2 << 20);
+        let blob = pair.origin.put_blob("acme/echo", content.clone());
+        let client = pair.client();
+        if let Err(error) = pair.pull(&client, &blob).await {
+            let detail = error.detail();
+            let is_of_mirror = matches!(detail, Some(ClientError::MirrorContent { .. }));
+            assert!(is_of_mirror && error.is_retryable(), "{error:?}");
+        }
+        assert!(pair.pull(&client, &blob).await.unwrap() == content);
+        assert_eq!(pair.mirror.requests().len(), 4);
+    }
 }
 
 /// A transfer that breaks at the mirror resumes at the next source.

@@ -78,8 +78,11 @@ impl HttpRegistry {
             let actual = Digest::of(digest.algorithm(), &content);
             // If it differs, the error says what arrived instead, where that is known.
             if actual != *digest && is_encoded {
-                let rule = "a file is sent without `Content-Encoding`, because none was requested";
-                return Err(ClientError::Protocol { url, rule });
+                return Err(ClientError::Protocol {
+                    url,
+                    rule: "a file is sent without `Content-Encoding`, because none was requested",
+                    compressed: true,
+                });
             }
             if actual != *digest && is_web_page(&content) {
                 let bytes = content;

@@ -88,10 +88,9 @@ impl Body {
     /// compressed the content, that is the reason.
     pub(crate) fn explained(&self, error: ClientError) -> ClientError {
         match (self.compression, error) {
-            (Some(compression), ClientError::SizeMismatch { .. }) => ClientError::Protocol {
-                url: self.url.clone(),
-                rule: compression.rule,
-            },
+            (Some(compression), ClientError::SizeMismatch { .. }) => {
+                compression.refused(self.url.clone())
+            }
             (_, error) => error,
         }
     }
@@ -101,9 +100,7 @@ impl Body {
         let (compression, url) = (self.compression, self.url.clone());
         let content = self.whole(limit, what).await?;
         match compression {
-            Some(Compression { rule, .. }) if !is_text(&content) => {
-                Err(ClientError::Protocol { url, rule })
-            }
+            Some(compression) if !is_text(&content) => Err(compression.refused(url)),
             _ => Ok(content),
         }
     }

@@ -6,11 +6,14 @@
 
 use http::{HeaderMap, header};
 
+use crate::error::ClientError;
+use crate::redact::RedactedUrl;
+
 /// An encoding that compresses, and the rule that an answer breaks by it.
 #[derive(Clone, Copy)]
 pub(super) struct Compression {
     pub(super) name: &'static str,
-    pub(super) rule: &'static str,
+    rule: &'static str,
 }
 
 /// Declares the encodings by their names in `Content-Encoding`.
@@ -49,6 +52,15 @@ impl Compression {
             let mut known = COMPRESSIONS.iter().copied();
             known.find(|known| known.name.eq_ignore_ascii_case(name))
         })
+    }
+
+    /// The error for content from `url` that was compressed.
+    pub(super) fn refused(self, url: RedactedUrl) -> ClientError {
+        ClientError::Protocol {
+            url,
+            rule: self.rule,
+            compressed: true,
+        }
     }
 }
 
