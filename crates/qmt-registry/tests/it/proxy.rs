@@ -300,3 +300,23 @@ async fn a_registry_without_tls_behind_a_proxy_is_at_fault() {
         "{error:?}"
     );
 }
+
+/// AUTH-05: behind a proxy, it is not known that a registry is in the network to which it redirects. The
+/// error says so, and how that becomes known.
+#[tokio::test]
+async fn a_redirect_inside_behind_a_proxy_is_explained() {
+    let redirect = "HTTP/1.1 307 No\r\nLocation: http://10.0.0.1/x\r\nContent-Length: 0\r\n\r\n";
+    let error = through(&proxy(redirect), true).await;
+    let text = error.to_string();
+    assert!(
+        matches!(error.detail(), Some(ClientError::RedirectRefused { .. })),
+        "{error:?}"
+    );
+    for words in ["is reached through a proxy", "by its address", "`NO_PROXY`"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let metadata =
+        "HTTP/1.1 307 No\r\nLocation: http://169.254.169.254/x\r\nContent-Length: 0\r\n\r\n";
+    let text = through(&proxy(metadata), true).await.to_string();
+    assert!(text.contains("to which no registry may lead"), "{text}");
+}

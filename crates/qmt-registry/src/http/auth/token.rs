@@ -84,7 +84,7 @@ impl TokenRequest<'_> {
                 if self.credential.is_some() && next.trust != RealmTrust::Operator {
                     return refuse("it is another origin, so the credential is not sent to it");
                 }
-                check_address(&url, &to, endpoint.kind())?;
+                check_address(&url, &to, endpoint.known_kind())?;
                 trust = next.trust;
             }
             url = to;

@@ -127,6 +127,11 @@ impl Endpoint {
         self.kind.get()
     }
 
+    /// The kind of network that this endpoint is in; `None` where it is not known.
+    pub(crate) fn known_kind(&self) -> Option<AddressKind> {
+        self.kind.known()
+    }
+
     /// The error for an operation that was not finished within `limit`.
     pub(crate) fn timed_out(&self, limit: Duration) -> ClientError {
         ClientError::timed_out(RedactedUrl::from(&self.base), Phase::Finish, limit)

@@ -85,27 +85,34 @@ pub(crate) fn unsafe_part(from: &Url, to: &Url) -> Option<&'static str> {
 }
 
 /// Refuses a target whose host is an address to which a registry of the kind `registry` may not
-/// lead. The resolver checks names when the connection is made.
+/// lead; `None` is a kind that is not known. The resolver checks names when the connection is made.
 pub(crate) fn check_address(
     from: &Url,
     to: &Url,
-    registry: AddressKind,
+    registry: impl Into<Option<AddressKind>>,
 ) -> Result<(), ClientError> {
+    let registry = registry.into();
     let Some(kind) = literal(to).map(AddressKind::of) else {
         return Ok(());
     };
-    if registry.may_lead_to(kind) {
+    if registry.unwrap_or(AddressKind::Public).may_lead_to(kind) {
         return Ok(());
     }
     let reason = match (registry, kind) {
         (_, AddressKind::Metadata) => {
             "the address is that of a cloud's metadata service, to which no registry may lead"
         }
-        (AddressKind::Public, _) => "the registry has a public address, and this one is not public",
-        (AddressKind::Private, _) => {
+        (None, _) => {
+            "the registry is reached through a proxy, so its own address is not known, and this one is \
+             not public; name the registry by its address, or reach it without the proxy (`NO_PROXY`)"
+        }
+        (Some(AddressKind::Public), _) => {
+            "the registry has a public address, and this one is not public"
+        }
+        (Some(AddressKind::Private), _) => {
             "the registry has a private address, and this one is neither private nor public"
         }
-        (AddressKind::Loopback, AddressKind::Private) => {
+        (Some(AddressKind::Loopback), AddressKind::Private) => {
             "the registry has an address of this machine, and this one is of a private network; \
              name the registry by an address in that network"
         }

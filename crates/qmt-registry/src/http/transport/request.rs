@@ -85,7 +85,7 @@ pub(crate) async fn follow(
     let mut url = spec.url.clone();
     let mut is_same_origin = endpoint.is_origin_of(&url);
     if !is_same_origin {
-        check_address(&endpoint.base, &url, endpoint.kind())?;
+        check_address(&endpoint.base, &url, endpoint.known_kind())?;
     }
     for _ in 0..=limits.redirects {
         let client = if is_same_origin {
@@ -118,7 +118,7 @@ pub(crate) async fn follow(
         // After a redirect to another origin, the header is not sent again (CVE-2024-45336).
         is_same_origin &= endpoint.is_origin_of(&to);
         if !is_same_origin {
-            check_address(&url, &to, endpoint.kind())?;
+            check_address(&url, &to, endpoint.known_kind())?;
         }
         url = to;
     }

@@ -54,12 +54,17 @@ impl RegistryKind {
         }
     }
 
-    /// The kind. Behind a proxy, names need not resolve here: then nothing but the internet is
-    /// allowed.
+    /// The kind. Where it is not known, nothing but the internet is allowed.
     pub(crate) fn get(&self) -> AddressKind {
-        let kind = self.outermost.lock();
-        let kind = kind.unwrap_or_else(PoisonError::into_inner);
-        kind.unwrap_or(AddressKind::Public)
+        self.known().unwrap_or(AddressKind::Public)
+    }
+
+    /// The kind; `None` behind a proxy, which resolves the name itself.
+    pub(crate) fn known(&self) -> Option<AddressKind> {
+        *self
+            .outermost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of the addresses to which `name` resolved for a connection.
@@ -89,11 +94,18 @@ pub(crate) struct CheckedResolver {
 
 /// A name that resolves to an address that may not be reached.
 #[derive(Debug, thiserror::Error)]
-#[error("`{name}` resolves to a {kind} address, to which its registry may not send requests")]
+#[error(
+    "`{name}` resolves to a {kind} address, to which its registry may not send requests{advice}"
+)]
 pub(crate) struct ForbiddenAddress {
     name: String,
     kind: AddressKind,
+    advice: &'static str,
 }
+
+/// What to do about a registry whose kind is not known.
+const BEHIND_PROXY: &str = ": the registry is reached through a proxy, so its own address is not \
+     known; name the registry by its address, or reach it without the proxy (`NO_PROXY`)";
 
 /// A name that does not exist. An unreachable name server is another error.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +131,8 @@ impl Resolve for CheckedResolver {
                 // registry's own name is the operator's.
                 let is_refused = addresses.is_empty() || registry.name != name;
                 if let Some(kind) = forbidden.filter(|_| is_refused) {
-                    return Err(ForbiddenAddress { name, kind }.into());
+                    let advice = registry.known().map_or(BEHIND_PROXY, |_| "");
+                    return Err(ForbiddenAddress { name, kind, advice }.into());
                 }
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)
