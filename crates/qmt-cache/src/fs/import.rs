@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use qmt_oci_ref::{Descriptor, Digest, Digester, Reference};
+use qmt_oci_ref::{Descriptor, Digest, Digester, Reference, manifest};
 use qmt_storage::{Layout, LayoutIndex};
 use tempfile::TempDir;
 
@@ -103,7 +103,7 @@ impl Plan {
         for image in index.images() {
             let digest = image.digest();
             if manifests.has_all_of(image, 1)? {
-                manifests.add(digest, &mut plan.blobs);
+                manifests.add(key(image, 1), &mut plan.blobs);
                 plan.images.push(image.clone());
                 plan.check(layout)?;
             } else {
@@ -141,20 +141,29 @@ impl Plan {
     }
 }
 
-/// What the manifests of a layout need, each read once.
+/// What the manifests of a layout need, each read once; indexes once at each depth, because what is too
+/// deep in one index need not be so in another.
 struct Manifests<'a> {
     layout: &'a Layout,
-    /// `None`: something that it needs is not in the layout.
-    known: BTreeMap<Digest, Option<Required>>,
+    /// `None`: something that it needs is too deep or not in the layout.
+    known: BTreeMap<Key, Option<Required>>,
     /// Those whose blobs were listed.
-    added: BTreeSet<Digest>,
+    added: BTreeSet<Key>,
+}
+
+/// A manifest, or an index at a depth.
+type Key = (Digest, Option<u32>);
+
+fn key(image: &Descriptor, depth: u32) -> Key {
+    let is_index = manifest::is_index(image.media_type());
+    (image.digest().clone(), is_index.then_some(depth))
 }
 
 /// What one manifest or index needs.
 #[derive(Default)]
 struct Required {
     blobs: Vec<(Digest, u64)>,
-    manifests: Vec<Digest>,
+    manifests: Vec<Key>,
 }
 
 impl Manifests<'_> {
@@ -164,7 +173,8 @@ impl Manifests<'_> {
         if depth > DEPTH_MAX || !has(self.layout, image)? {
             return Ok(false);
         }
-        if let Some(known) = self.known.get(image.digest()) {
+        let key = key(image, depth);
+        if let Some(known) = self.known.get(&key) {
             return Ok(known.is_some());
         }
         if self.known.len() >= BLOBS_MAX {
@@ -172,7 +182,7 @@ impl Manifests<'_> {
         }
         let required = self.required(image, depth)?;
         let has_all = required.is_some();
-        self.known.insert(image.digest().clone(), required);
+        self.known.insert(key, required);
         Ok(has_all)
     }
 
@@ -188,7 +198,7 @@ impl Manifests<'_> {
         for part in listed {
             if raw.is_index() {
                 if blobs::is_image(&part) && self.has_all_of(&part, depth + 1)? {
-                    required.manifests.push(part.digest().clone());
+                    required.manifests.push(key(&part, depth + 1));
                 }
             } else if has(self.layout, &part)? {
                 required.blobs.push((part.digest().clone(), part.size()));
@@ -201,13 +211,14 @@ impl Manifests<'_> {
     }
 
     /// Adds the blobs of an image of which the layout has all.
-    fn add(&mut self, image: &Digest, blobs: &mut BTreeMap<Digest, u64>) {
+    fn add(&mut self, image: Key, blobs: &mut BTreeMap<Digest, u64>) {
         let mut queue = vec![image];
-        while let Some(digest) = queue.pop() {
-            let is_new = self.added.insert(digest.clone());
-            if is_new && let Some(Some(required)) = self.known.get(digest) {
+        while let Some(key) = queue.pop() {
+            if let Some(Some(required)) = self.known.get(&key)
+                && self.added.insert(key)
+            {
                 blobs.extend(required.blobs.iter().cloned());
-                queue.extend(&required.manifests);
+                queue.extend(required.manifests.iter().cloned());
             }
         }
     }

@@ -151,26 +151,28 @@ fn export(
     Ok(report)
 }
 
-/// Lists what an image needs. Each manifest is read once, because an index can list the same one again
-/// and again.
+/// Lists what an image needs. Each manifest is read once at each depth, because an index can list the
+/// same one again and again, and what is too deep in one index need not be so in another.
 struct Needed<'a> {
     store: &'a Store,
     root: &'a Digest,
-    /// The blobs of each manifest and index; `None` if one that it needs is not in the cache.
-    known: BTreeMap<Digest, Option<BTreeSet<Digest>>>,
+    /// The blobs of each manifest and index at a depth; `None` if one that it needs is too deep or not in
+    /// the cache.
+    known: BTreeMap<(Digest, u32), Option<BTreeSet<Digest>>>,
 }
 
 impl Needed<'_> {
     /// Returns the blobs that the manifest or index `digest` needs, which must all be in the cache: of
     /// an index, those of at least one child.
     fn by(&mut self, digest: &Digest, depth: u32) -> Result<BTreeSet<Digest>, CacheError> {
-        if let Some(known) = self.known.get(digest) {
+        let key = (digest.clone(), depth);
+        if let Some(known) = self.known.get(&key) {
             return known.clone().ok_or_else(|| self.lacks(digest));
         }
         let needed = self.read(digest, depth);
         if let Ok(_) | Err(CacheError::Incomplete { .. }) = &needed {
             let known = needed.as_ref().ok().cloned();
-            self.known.insert(digest.clone(), known);
+            self.known.insert(key, known);
         }
         needed
     }

@@ -109,6 +109,51 @@ async fn an_index_of_many_equal_entries_is_exported_quickly() {
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
+/// An index that lists `digests`, in the cache.
+async fn put_index(bed: &Bed, listed: &[&Bytes]) -> Bytes {
+    let index = oci::OCI_INDEX;
+    let entries = listed.iter().map(|content| blob(index, content));
+    let entries: Vec<_> = entries
+        .map(|entry| serde_json::to_string(&entry).unwrap())
+        .collect();
+    let entries = entries.join(",");
+    let content = format!(r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{entries}]}}"#);
+    let content = Bytes::from(content);
+    let put = bed
+        .cache
+        .put_bytes(&blob(index, &content), content.clone())
+        .await;
+    put.unwrap();
+    content
+}
+
+/// An index that is too deep within others in one place can be used in another, in either order.
+#[tokio::test]
+async fn an_image_that_is_too_deep_in_one_index_is_transferred_by_another() {
+    for is_deep_first in [true, false] {
+        let (bed, root) = filled().await;
+        let image = bed.cache.bytes(&root, 1 << 20).await.unwrap().unwrap();
+        let deepest = put_index(&bed, &[&image]).await;
+        let deep = put_index(&bed, &[&deepest]).await;
+        let top = if is_deep_first {
+            put_index(&bed, &[&deep, &image]).await
+        } else {
+            put_index(&bed, &[&image, &deep]).await
+        };
+        let (top, too_deep) = (Digest::sha256(&top), put_index(&bed, &[&deep]).await);
+        let out = tempfile::tempdir().unwrap();
+        let target = out.path().join("layout.tar");
+        let exported = bed.cache.export(vec![(top, None)], &target).await;
+        assert_eq!(exported.unwrap().blobs, 5, "{is_deep_first}");
+        let imported = import(&Bed::new(), &target).await.unwrap();
+        assert_eq!((imported.blobs, imported.incomplete.len()), (5, 0));
+        let too_deep = vec![(Digest::sha256(&too_deep), None)];
+        let target = out.path().join("deep.tar");
+        let refused = bed.cache.export(too_deep, &target).await;
+        assert!(matches!(refused, Err(CacheError::Incomplete { .. })));
+    }
+}
+
 /// A tag that the cache has stays, and the caller decides about signature material.
 #[tokio::test]
 async fn an_import_replaces_nothing_by_itself() {
