@@ -1,6 +1,6 @@
 //! The config lines that accept a signer.
 
-use qmt_plugins::config::scope_of;
+use qmt_plugins::config::{scope_of, scope_problem};
 use serde_json::json;
 
 use crate::output::Output;
@@ -14,6 +14,9 @@ pub(super) fn accepting(
     what: &str,
     policy: Option<(&str, &[&str])>,
 ) -> String {
+    if let Some(problem) = scope_problem(image) {
+        return format!("\nto {what}: {problem}\n");
+    }
     let (mut place, mut lacking) = (String::new(), String::new());
     if let Some((scope, conditions)) = policy {
         // A scope can be given once.

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use qmt_plugins::PluginSource;
-use qmt_plugins::config::Config;
+use qmt_plugins::config::{Config, scope_problem};
 use qmt_plugins::oci_ref::text;
 use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
@@ -117,10 +117,17 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
 fn accepting(output: &Output, published: &Published, name: &str, pem: &str) -> String {
     let key = json!(name);
     let line = format!("any_of = [{{ key = {key}, transparency_log = \"optional\" }}]");
-    let lines = config_lines(output, &published.reference.to_string(), &line);
+    let reference = published.reference.to_string();
+    let lines = match scope_problem(&reference) {
+        None => format!(
+            "with these config lines:\n\n{}",
+            config_lines(output, &reference, &line)
+        ),
+        Some(problem) => format!("with a policy in it; {problem}"),
+    };
     format!(
         "\nhosts accept this signature with the public key below in `{name}` next to their config, and \
-         with these config lines:\n\n{lines}\n\n{}\n",
+         {lines}\n\n{}\n",
         pem.trim_end()
     )
 }

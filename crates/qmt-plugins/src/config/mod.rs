@@ -36,7 +36,7 @@ pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;
 #[cfg(feature = "sigstore")]
 pub(crate) use self::scope::absolute_scope;
-pub use self::scope::scope_of;
+pub use self::scope::{scope_of, scope_problem};
 pub use self::value::{ByteSize, OneOrMany, Span};
 
 /// Why a lockfile or a provider's path can't be used.

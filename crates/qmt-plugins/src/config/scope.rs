@@ -17,6 +17,17 @@ pub fn scope_of(reference: &str) -> String {
     }
 }
 
+/// Returns why [`scope_of`] covers more than the layout of `reference`; `None` where it does not.
+pub fn scope_problem(reference: &str) -> Option<&'static str> {
+    let scope = scope_of(reference);
+    let path = Path::new(scope.strip_prefix(LAYOUT)?);
+    let mut names = path.components().map(Component::as_os_str);
+    names.any(|name| name == "*" || name == "**").then_some(
+        "no policy can be for this layout alone, because a folder in its path has the name of a \
+         wildcard, `*` or `**`: rename that folder",
+    )
+}
+
 /// Returns `scope` as the policies of `qmt-verify` read it: the path of a layout starts at
 /// `folder`, and its symbolic links are resolved as far as it exists.
 #[cfg_attr(
@@ -64,6 +75,22 @@ mod tests {
             ("a b".to_owned(), "**"),
         ] {
             assert_eq!(scope_of(&reference), scope, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_folder_with_the_name_of_a_wildcard_has_no_scope() {
+        for (reference, has_scope) in [
+            ("ghcr.io/acme/echo:1", true),
+            ("a b", true),
+            ("oci-layout:///srv/echo:1", true),
+            ("oci-layout:///srv/a*:1", true),
+            ("oci-layout:///srv/**:1", false),
+            ("oci-layout:///srv/*/echo:1", false),
+            ("oci-layout://**:1", false),
+            ("oci-layout://**", false),
+        ] {
+            assert_eq!(scope_problem(reference).is_none(), has_scope, "{reference}");
         }
     }
 

@@ -16,7 +16,7 @@ use qmt_verify::report::RejectionCode;
 
 use super::{Error, ErrorKind as Kind, registry_cause};
 use crate::config::spelling::nearest;
-use crate::config::{ConfigError, scope_of};
+use crate::config::{ConfigError, scope_of, scope_problem};
 use crate::lockfile::LockfileError;
 
 /// The names of a folder that are compared with that of a missing file.
@@ -252,6 +252,9 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         ));
     };
     let (hint, scope) = (&rejection.hint, scope_of(reference));
+    if let Some(problem) = scope_problem(reference) {
+        return Some(format!("{hint}: {problem}"));
+    }
     let place = match source {
         VerifyError::Refused { scope: applied, .. } if *applied == scope => {
             format!(", in place of the policy of `{scope}`")

@@ -153,6 +153,18 @@ fn a_name_in_config_lines_is_one_text() {
     assert_eq!(scope.as_str(), Some(&*scope_of(layout)), "{hint}");
 }
 
+/// The scope of a layout in a folder `**` would cover other layouts too.
+#[test]
+fn no_scope_is_proposed_for_a_folder_with_the_name_of_a_wildcard() {
+    let rejection = serde_json::json!({
+        "found": "a tag", "code": "no-key", "reason": "it has no key", "hint": "accept the key",
+        "config_line": "any_of = [{ key = \"signer.pub\" }]",
+    });
+    let hint = not_verified_hint(&refused(rejection), "oci-layout:///srv/**:1").unwrap();
+    assert!(hint.starts_with("accept the key: no policy"), "{hint}");
+    assert!(!hint.contains("scope ="), "{hint}");
+}
+
 /// A full disk is no mistake in the file that was to be written.
 #[test]
 fn a_full_disk_is_a_failure() {
