@@ -79,8 +79,7 @@ pub enum ClientError {
         actual: Digest,
     },
     /// The content is shorter or longer than its descriptor says.
-    #[error("`{digest}` has {expected} bytes according to its descriptor, but its content has {actual}{or_more}",
-        or_more = if *.at_least { " or more" } else { "" })]
+    #[error("{}", text::size_mismatch(.digest, *.expected, *.actual, *.at_least))]
     SizeMismatch {
         /// The blob.
         digest: Digest,
@@ -329,8 +328,7 @@ pub enum ClientError {
         /// What to do, for the hint; may be empty.
         advice: &'static str,
     },
-    /// A server sends HTTP/2 frames without end: header lines, empty data.
-    /// <https://www.rfc-editor.org/rfc/rfc9113#section-10.5>
+    /// A server sends endless HTTP/2 frames: <https://www.rfc-editor.org/rfc/rfc9113#section-10.5>
     #[error("`{url}` sent a flood of HTTP/2 frames; the connection was closed")]
     Flooded {
         /// What was asked for.
@@ -358,7 +356,7 @@ pub enum ClientError {
     /// Files are not fetched from this URL, because it breaks this rule.
     #[error("{0}")]
     Url(&'static str),
-    /// The server of a file that is not part of an image answers with an error, or a web page.
+    /// The server of a file that is not part of an image answers with an error.
     #[error("`{url}` answers with status {status}{}", suffix(.message))]
     File {
         /// Where the file was downloaded from.
@@ -368,6 +366,9 @@ pub enum ClientError {
         /// The server's message, escaped; empty without one.
         message: String,
     },
+    /// The server of a file that is not part of an image answers with this web page.
+    #[error("`{0}` answers with status 200: {1}")]
+    FilePage(RedactedUrl, String),
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
     Setup(#[source] BoxError),

@@ -26,8 +26,6 @@ impl ClientError {
             | Self::File {
                 status: 404 | 410, ..
             } => Kind::NotFound,
-            // The status of an answer with other content.
-            Self::File { status: 200, .. } => Kind::Content,
             Self::Unauthorized { .. }
             | Self::File { .. }
             | Self::TokenRefused { .. }
@@ -38,6 +36,7 @@ impl ClientError {
             | Self::TooMany { .. }
             | Self::UnreadableEntries { .. }
             | Self::NotAManifest { .. }
+            | Self::FilePage(..)
             | Self::WebPage { .. } => Kind::Content,
             // Too many requests, and what a server or its gateway may not answer the next time; 501
             // and 505 say that it does not support the request.

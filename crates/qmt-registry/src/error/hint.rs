@@ -64,7 +64,7 @@ impl ClientError {
             Self::File {
                 status: 404 | 410, ..
             } => None,
-            Self::File { status: 200, .. } => Some(format!("check the URL; {FILE}")),
+            Self::FilePage(..) => Some(format!("check the URL; {FILE}")),
             Self::File { .. } => Some(FILE.to_owned()),
             Self::NotFound {
                 host,

@@ -55,6 +55,14 @@ pub(super) fn mismatch(expected: &Digest, actual: &Digest, header: Option<&Redac
     }
 }
 
+pub(super) fn size_mismatch(digest: &Digest, expected: u64, actual: u64, at_least: bool) -> String {
+    let or_more = if at_least { " or more" } else { "" };
+    format!(
+        "`{digest}` has {expected} bytes according to its descriptor, but its content has \
+         {actual}{or_more}"
+    )
+}
+
 pub(super) fn unauthorized(
     host: &RegistryHost,
     what: &str,

@@ -85,6 +85,11 @@ async fn a_page_in_place_of_a_pinned_file_is_called_that() {
     let text = format!("`{url}` answers with status 200: an HTML page, `Sign in`");
     assert_eq!(error.to_string(), text);
     assert_eq!(error.kind(), RegistryErrorKind::Content);
+    let detail = error.detail();
+    assert!(
+        matches!(detail, Some(ClientError::FilePage(..))),
+        "{error:?}"
+    );
     let hint = error.detail().unwrap().hint().unwrap();
     assert!(hint.contains("without credentials"), "{hint}");
 

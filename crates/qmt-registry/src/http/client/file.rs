@@ -38,7 +38,7 @@ impl HttpRegistry {
     /// # Errors
     ///
     /// Those of [`Self::download`], and [`ClientError::DigestMismatch`]. Other content is
-    /// [`ClientError::File`] if it is an HTML page, such as that of a login, and
+    /// [`ClientError::FilePage`] if it is an HTML page, such as that of a login, and
     /// [`ClientError::Protocol`] if the server encodes it.
     pub async fn download_pinned(
         &self,
@@ -86,11 +86,8 @@ impl HttpRegistry {
             }
             if actual != *digest && is_web_page(&content) {
                 let bytes = content;
-                return Err(ClientError::File {
-                    url,
-                    status: 200,
-                    message: secrets.message(&ErrorBody { bytes, is_html }),
-                });
+                let page = secrets.message(&ErrorBody { bytes, is_html });
+                return Err(ClientError::FilePage(url, page));
             }
             check_digest(digest, &actual, None)?;
             Ok(content)
