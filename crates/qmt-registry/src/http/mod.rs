@@ -8,6 +8,7 @@ mod auth;
 mod client;
 mod transport;
 
+pub(crate) use self::client::until;
 pub use self::client::{HttpRegistry, HttpRegistryBuilder};
 pub use self::transport::HostOptions;
 pub(crate) use self::transport::origin_key;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Source;
 use crate::error::{ClientError, Phase};
+use crate::http::until;
 use crate::redact::RedactedUrl;
 
 /// The time of one operation, which its sources share.
@@ -70,6 +71,7 @@ impl Turn {
         &self,
         reading: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
+        let reading = until(self.end, reading);
         let outcome = timeout_at(self.end, reading).await;
         outcome.unwrap_or_else(|_| {
             let millis = self.limit.as_micros().saturating_add(500) / 1000;

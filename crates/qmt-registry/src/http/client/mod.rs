@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::hosts::HttpRegistryBuilder;
+pub(crate) use self::retry::until;
 use self::hosts::Inner;
 use self::operation::Operation;
 use self::referrers::NO_TAG;

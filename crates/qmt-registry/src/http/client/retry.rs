@@ -14,6 +14,17 @@ use crate::redact::RedactedUrl;
 /// The pauses are divided by this where no server can be reached.
 const ABSENT_DIVISOR: u32 = 4;
 
+tokio::task_local! {
+    /// When the caller gives the operations of this task up.
+    static GIVEN_UP: Instant;
+}
+
+/// Lets the operations of `work` not pause beyond `end`, so that they end with the error for which they
+/// would pause.
+pub(crate) async fn until<T>(end: Instant, work: impl Future<Output = T>) -> T {
+    GIVEN_UP.scope(end, work).await
+}
+
 /// Counts the attempts of one operation and paces them.
 pub(crate) struct Attempts {
     made: usize,
@@ -91,7 +102,8 @@ impl Attempts {
             Some(asked) => asked.saturating_add(own / 4).min(wait_max.max(asked)),
             None => own.min(wait_max),
         };
-        if Instant::now() + wait >= self.deadline {
+        let given_up = GIVEN_UP.try_with(|end| *end).unwrap_or(self.deadline);
+        if Instant::now() + wait >= self.deadline.min(given_up) {
             return Err(error);
         }
         events.send(RegistryEvent::Retry {

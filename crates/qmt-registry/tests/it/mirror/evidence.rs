@@ -189,6 +189,24 @@ async fn a_silent_registry_hides_no_signature_of_a_mirror() {
     assert_eq!(listed.len(), 1);
 }
 
+/// A registry that asks for a pause longer than what a slow mirror has left of the time is reported as
+/// that, and not waited for.
+#[tokio::test]
+async fn a_registry_that_limits_requests_after_a_slow_mirror_is_reported() {
+    let (pair, image) = Pair::with_image().await;
+    pair.mirror.fault(Fault::on("*", "*").stall());
+    let limited = Fault::on("*", "*").respond(429);
+    pair.origin.fault(limited.header("retry-after", "5"));
+    let client = pair.limited(true, Limits::default());
+    let (signature, pin) = (pair.signature(&image), pair.pin(&image));
+    let (all, listed) = tokio::join!(client.resolve_all(&signature), client.referrers(&pin));
+    let tag = outcomes(&all).1[0].to_string();
+    for text in [tag, listed.unwrap_err().to_string()] {
+        let words = "(status 429) and asks for a pause of 5 s";
+        assert!(text.contains(words), "{text}");
+    }
+}
+
 /// A mirror that lists one referrer, be it of anything, hides none of the registry.
 #[tokio::test]
 async fn a_list_of_a_mirror_hides_no_referrer_of_the_registry() {
