@@ -175,24 +175,6 @@ pub(super) fn issuer(is_unknown: bool) -> String {
     suffix(if is_unknown { UNKNOWN_ISSUER } else { "" })
 }
 
-pub(super) fn no_authorities(
-    variable: Option<&'static str>,
-    path: Option<&PathBuf>,
-    reason: &str,
-) -> String {
-    match (variable, path) {
-        (None, _) => "this machine has no CA certificates".to_owned(),
-        (Some(name), Some(path)) => format!(
-            "there are no CA certificates in `{}`, which the variable `{name}` names{}",
-            path.display(),
-            suffix(reason)
-        ),
-        (Some(name), None) => format!(
-            "there are no CA certificates: the variable `{name}` holds {reason}, not a path"
-        ),
-    }
-}
-
 /// Lists at most [`NAMES_MAX`] names of images.
 pub(super) fn listed(names: &[String]) -> String {
     if names.is_empty() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
-use super::text::{issuer, no_authorities};
+use super::text::{issuer, suffix};
 use crate::BoxError;
 use crate::redact::RedactedUrl;
 
@@ -59,27 +59,47 @@ pub enum TlsError {
         /// The registry whose options name the client's certificate, if it is about that.
         certificate_of: Option<RegistryHost>,
     },
-    /// There is no certificate by which any server could be trusted.
-    #[error("{}", no_authorities(*.variable, .path.as_ref(), .reason))]
+    /// This machine has no certificate by which any server could be trusted.
+    #[error("this machine has no CA certificates")]
     NoAuthorities {
         /// The registry whose server was to be verified.
         host: RegistryHost,
-        /// The variable that names a file or folder of certificates, if one is set.
-        variable: Option<&'static str>,
-        /// What the variable names; `None` if its value is not a path, which is not shown then.
-        path: Option<PathBuf>,
-        /// What is wrong with that; may be empty. If there is no path, what the variable holds.
+    },
+    /// There is no such certificate in the file or folder that a variable names.
+    #[error("there are no CA certificates in `{}`, which the variable `{variable}` names{}", .path.display(), suffix(.reason))]
+    NoAuthoritiesAt {
+        /// The registry whose server was to be verified.
+        host: RegistryHost,
+        /// The variable.
+        variable: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// What is wrong with that; may be empty.
         reason: &'static str,
+    },
+    /// A variable that should name such certificates holds something else, which is not shown.
+    #[error("there are no CA certificates: the variable `{variable}` holds {content}, not a path")]
+    NoPathOfAuthorities {
+        /// The registry whose server was to be verified.
+        host: RegistryHost,
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        content: &'static str,
     },
 }
 
 impl TlsError {
     pub(super) fn kind(&self) -> RegistryErrorKind {
         match self {
-            Self::NoAuthorities {
-                variable: Some(_), ..
-            } => RegistryErrorKind::Configuration,
-            _ => RegistryErrorKind::Network { retryable: false },
+            Self::NoAuthoritiesAt { .. } | Self::NoPathOfAuthorities { .. } => {
+                RegistryErrorKind::Configuration
+            }
+            Self::WithoutTls { .. }
+            | Self::Certificate { .. }
+            | Self::MarkedAsAuthority { .. }
+            | Self::Refused { .. }
+            | Self::NoAuthorities { .. } => RegistryErrorKind::Network { retryable: false },
         }
     }
 
@@ -142,16 +162,20 @@ impl TlsError {
                  certificate and its key (PEM)",
                 certificate_of.as_ref()?
             ),
-            Self::NoAuthorities { host, variable, .. } => {
-                let first = variable.map_or_else(
-                    || "install the package `ca-certificates`".to_owned(),
-                    |name| format!("correct or unset `{name}`"),
-                );
+            Self::NoAuthorities { host } => {
                 format!(
-                    "{first}, or name the authority's certificate with `ca_file` in \
-                     `[registries.\"{host}\"]`"
+                    "install the package `ca-certificates`, {}",
+                    or_ca_file(host)
                 )
+            }
+            Self::NoAuthoritiesAt { host, variable, .. }
+            | Self::NoPathOfAuthorities { host, variable, .. } => {
+                format!("correct or unset `{variable}`, {}", or_ca_file(host))
             }
         })
     }
+}
+
+fn or_ca_file(host: &RegistryHost) -> String {
+    format!("or name the authority's certificate with `ca_file` in `[registries.\"{host}\"]`")
 }

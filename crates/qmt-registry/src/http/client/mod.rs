@@ -21,10 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::hosts::HttpRegistryBuilder;
-pub(crate) use self::retry::until;
 use self::hosts::Inner;
 use self::operation::Operation;
 use self::referrers::NO_TAG;
+pub(crate) use self::retry::until;
 use super::auth::Auth;
 use super::transport::HostOptions;
 use crate::credentials::{Credential, CredentialChain, Environment};

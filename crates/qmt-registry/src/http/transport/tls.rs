@@ -119,18 +119,23 @@ impl TlsFiles {
 }
 
 fn no_authorities(host: &RegistryHost) -> TlsError {
-    let set = system::variable();
-    let content = set.as_ref().and_then(|(_, value)| Content::of(value));
-    let variable = set.as_ref().map(|(name, _)| *name);
-    let path = set
-        .map(|(_, value)| PathBuf::from(value))
-        .filter(|_| content.is_none());
-    let encoding = path.as_deref().and_then(encoding_of);
-    TlsError::NoAuthorities {
-        host: host.clone(),
+    let host = host.clone();
+    let Some((variable, value)) = system::variable() else {
+        return TlsError::NoAuthorities { host };
+    };
+    if let Some(content) = Content::of(&value) {
+        return TlsError::NoPathOfAuthorities {
+            host,
+            variable,
+            content: content.name(),
+        };
+    }
+    let path = PathBuf::from(value);
+    TlsError::NoAuthoritiesAt {
+        reason: encoding_of(&path).unwrap_or(""),
+        host,
         variable,
         path,
-        reason: content.map(Content::name).or(encoding).unwrap_or(""),
     }
 }
 
