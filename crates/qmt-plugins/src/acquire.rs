@@ -30,8 +30,8 @@ pub(crate) struct Acquired {
 /// A new entry of the lockfile.
 pub(crate) struct Record {
     entry: LockEntry,
-    /// The entry that was there when the plugin was resolved.
-    seen: Option<LockEntry>,
+    /// The entry that it replaces: the one that was there when the plugin was resolved.
+    replaced: Option<LockEntry>,
     /// Whether an unwritable lockfile is an error: the entry pins a signer, or the caller asked for it
     /// to be written.
     is_required: bool,
@@ -146,7 +146,7 @@ impl PluginHost {
             let is_required = is_first || version != VersionPolicy::Configured;
             Record {
                 entry,
-                seen: context.request.seen,
+                replaced: context.request.replaced,
                 is_required,
             }
         });
@@ -218,14 +218,14 @@ impl PluginHost {
     pub(crate) async fn record(&self, record: Record, reporter: &Reporter) -> Result<(), Error> {
         let Record {
             entry,
-            seen,
+            replaced,
             is_required,
         } = record;
         if !self.lock().has_change(&entry, self.mode)? {
             return Ok(());
         }
         let recorded = self.lockfile.change(reporter.clone(), move |lockfile| {
-            lockfile.record(entry, seen.as_ref())
+            lockfile.record(entry, replaced.as_ref())
         });
         match recorded.await {
             Err(Error::Lockfile(LockfileError::Write { path, source })) if !is_required => {
@@ -271,7 +271,7 @@ impl PluginHost {
         let (registry, reference) = self.connect(target, &source)?;
         let is_local = matches!(source, PluginSource::Layout { .. });
         // Read first: what changes between this and the other reads is noticed when it is recorded.
-        let seen = self.lock().own(target.name()).cloned();
+        let replaced = self.lock().own(target.name()).cloned();
         let locked = self.entry(target).map(|entry| Locked {
             digest: entry.digest,
             signed_at: entry.signed_at.and_then(|seconds| {
@@ -283,7 +283,7 @@ impl PluginHost {
             source: target.source().to_string(),
             kind: provider.kind,
             file: provider.file.clone(),
-            seen,
+            replaced,
             locked,
             pinned_signer: self
                 .in_repository(target, |entry| entry.signer.clone())

@@ -259,17 +259,17 @@ impl Lockfile {
         Ok(true)
     }
 
-    /// Records `entry` and writes the file. Entries that other processes wrote since it was read
+    /// Records `entry` in place of `replaced` and writes the file. Entries that other processes wrote since it was read
     /// stay.
     ///
     /// # Errors
     ///
-    /// [`LockfileError::Raced`] if the file's entry of the plugin is not `seen`, that of the time
-    /// when it was resolved, and has another signer or digest than `entry`.
+    /// [`LockfileError::Raced`] if the file's entry of the plugin is not `replaced`, that of the
+    /// time when it was resolved, and has another signer or digest than `entry`.
     pub(crate) fn record(
         &mut self,
         mut entry: LockEntry,
-        seen: Option<&LockEntry>,
+        replaced: Option<&LockEntry>,
     ) -> Result<(), LockfileError> {
         entry.config.clone_from(&self.config);
         let key = (entry.name.clone(), self.config.clone());
@@ -280,7 +280,7 @@ impl Lockfile {
         let mut read = read_entries(&self.path)?;
         let entries = &mut read.entries;
         if let Some(theirs) = entries.get(&key)
-            && seen != Some(theirs)
+            && replaced != Some(theirs)
             && (&theirs.signer, &theirs.digest) != (&entry.signer, &entry.digest)
         {
             let (path, change) = (self.path.clone(), difference(theirs, &entry));

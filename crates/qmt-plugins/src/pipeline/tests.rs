@@ -41,7 +41,7 @@ fn request() -> Request {
         source: "oci://ghcr.io/acme/echo:1".to_owned(),
         kind: None,
         file: None,
-        seen: None,
+        replaced: None,
         locked: None,
         pinned_signer: None,
         pull: PullPolicy::IfNotPresent,

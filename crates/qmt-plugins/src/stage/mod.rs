@@ -63,8 +63,9 @@ pub(crate) struct Request {
     pub(crate) source: String,
     pub(crate) kind: Option<PluginKind>,
     pub(crate) file: Option<String>,
-    /// The entry of the lockfile when the request was made, also for another reference.
-    pub(crate) seen: Option<LockEntry>,
+    /// The entry of the lockfile that a new one replaces: the plugin's at the time of the request, also
+    /// for another reference.
+    pub(crate) replaced: Option<LockEntry>,
     pub(crate) locked: Option<Locked>,
     /// The signer that the lockfile pins for the repository.
     pub(crate) pinned_signer: Option<SignerId>,
