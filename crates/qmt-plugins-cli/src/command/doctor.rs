@@ -29,17 +29,18 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
             return report.end(output);
         }
     };
-    let (host, opened_cache, opened_lockfile) = open(global, output, &file)?;
+    let opened = open(global, output, &file)?;
+    let host = opened.host;
     let mut warnings = Vec::new();
     let checked = config(&host, &file, &mut warnings).await;
     report.add("config", checked, output);
     // Some are about pins in the lockfile, which was not read.
-    if opened_lockfile.is_ok() {
+    if opened.lockfile.is_ok() {
         report.warnings.extend(warnings);
     }
-    let locked = opened_lockfile.map(|()| lockfile(&host));
+    let locked = opened.lockfile.map(|()| lockfile(&host));
     report.add("lockfile", locked, output);
-    let cached = match opened_cache {
+    let cached = match opened.cache {
         Ok(()) => cache(&host, &mut report.warnings).await,
         Err(error) => Err(error),
     };
@@ -59,8 +60,12 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
-/// A host, and whether it uses the cache and the lockfile of the config.
-type Opened = (PluginHost, Result<(), Error>, Result<(), Error>);
+/// A host, and why it does not use the cache or the lockfile of the config.
+struct Opened {
+    host: PluginHost,
+    cache: Result<(), Error>,
+    lockfile: Result<(), Error>,
+}
 
 /// Opens the host, without a lockfile and with a temporary cache where they can't be used.
 fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, Failure> {
@@ -74,7 +79,13 @@ fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, F
             builder = builder.without_lockfile();
         }
         match builder.build() {
-            Ok(host) => return Ok((host, cache, lockfile)),
+            Ok(host) => {
+                return Ok(Opened {
+                    host,
+                    cache,
+                    lockfile,
+                });
+            }
             Err(error @ Error::Cache { .. }) if cache.is_ok() => cache = Err(error),
             Err(error @ Error::Lockfile(_)) if lockfile.is_ok() => lockfile = Err(error),
             Err(error) => return Err(error.into()),
