@@ -209,6 +209,11 @@ mod tests {
             certificate(&CertificateError::Other(cause)),
             "it is issued by a certificate that may not issue others"
         );
+        // For weak keys, TLS libraries report a signature that does not match.
+        assert_eq!(
+            certificate(&CertificateError::BadSignature),
+            "the server does not have its key, or that is an RSA key of fewer than 2048 bits"
+        );
     }
 
     /// rustls and webpki write the names of their types.
