@@ -53,18 +53,23 @@ pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError
     let own = own.map_err(failed)?;
     let (own, was_open) = own.ok_or_else(|| cause.refuse(root))?;
     let anchor = anchor(own).map_err(failed)?;
-    // Without `/proc`, no path leads to the descriptor.
-    if !anchor.is_dir() {
-        return Err(CacheError::UnsafeFolder {
-            path: root.to_owned(),
-            rule: cause.rule(),
-            hint: "mount `/proc`, without which such a folder is not used, or choose a `cache_dir` of your own",
-        });
-    }
+    check_leads_there(&anchor, root, cause)?;
     if was_open || is_open_to_others(&anchor.join(LAYOUT)) {
         discard_unproven(&anchor.join(LAYOUT))?;
     }
     Ok(anchor)
+}
+
+/// Refuses `root` where no path leads to the descriptor of its folder, because there is no `/proc`.
+fn check_leads_there(anchor: &Path, root: &Path, cause: NotPrivate) -> Result<(), CacheError> {
+    if anchor.is_dir() {
+        return Ok(());
+    }
+    Err(CacheError::UnsafeFolder {
+        path: root.to_owned(),
+        rule: cause.rule(),
+        hint: "mount `/proc`, without which such a folder is not used, or choose a `cache_dir` of your own",
+    })
 }
 
 /// Tells a file in the place of a folder, such as `/dev/null`, from a link.

@@ -212,3 +212,20 @@ fn cache_03_a_device_is_no_folder() {
     };
     assert_eq!(rule, "is not a folder");
 }
+
+/// A machine without `/proc`, such as a small container: the path of a descriptor leads nowhere.
+#[test]
+fn without_proc_a_shared_folder_is_refused_with_the_next_step() {
+    let folder = shared_folder(0o777);
+    let (root, cause) = (folder.path(), super::NotPrivate::Writable);
+    super::check_leads_there(root, root, cause).unwrap();
+    let refused = super::check_leads_there(&root.join("absent/fd/3"), root, cause).unwrap_err();
+    let CacheError::UnsafeFolder { path, hint, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(path, root);
+    assert!(
+        hint.contains("mount `/proc`") && hint.contains("`cache_dir`"),
+        "{hint}"
+    );
+}
