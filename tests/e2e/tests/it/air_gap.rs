@@ -343,6 +343,17 @@ fn an_imported_version_without_a_time_is_locked_with_a_warning() {
     drop(scene);
     desk.write("plugins.toml", keyed(&host));
     code(&desk.run(&["cache", "import", "first.tar", "--update"]), 0);
+    // The command that locks to the other version can be pasted.
+    let second = std::fs::read(desk.path().join("second.tar")).unwrap();
+    desk.write("my second.tar", second);
+    let stays = desk.run(&["cache", "import", "my second.tar"]);
+    let shown = stays.messages();
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains("import --update 'my second.tar'"),
+        "{}",
+        stays.transcript()
+    );
     let updated = desk.run(&["cache", "import", "second.tar", "--update"]);
     code(&updated, 0);
     let words = "has changed";

@@ -164,6 +164,19 @@ fn a_registry_that_requires_a_login_is_no_failure() {
         detail.contains(&format!("qmt-plugins login {host}")),
         "{detail}"
     );
+    // The command keeps the config that names the registry.
+    desk.write(
+        "my config.toml",
+        std::fs::read(desk.path().join("plugins.toml")).unwrap(),
+    );
+    let with_config = desk.run(&["doctor", "--config", "my config.toml"]);
+    let command = format!("qmt-plugins --config 'my config.toml' login {host}");
+    let shown = with_config
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(shown.contains(&command), "{}", with_config.transcript());
     let login = ["login", "--password-stdin", "-u", "me", &host];
     let login = desk.run_fed(&login, b"secret");
     assert_eq!(login.code, Some(0), "{}", login.transcript());

@@ -111,6 +111,24 @@ fn the_commands_fit_the_registry_of_the_config() {
     }
 }
 
+/// The commands can be pasted, whatever the file of the key is called.
+#[test]
+fn the_commands_quote_the_name_of_the_key() {
+    let registry = FakeRegistry::builder().start().unwrap();
+    let (desk, host) = (desk(), registry.host());
+    desk.write("my key.pem", KEY);
+    let plain = format!("[registries.\"{host}\"]\nplain_http = true\n");
+    desk.write("plugins.toml", plain);
+    let place = format!("{host}/acme/greet:1");
+    let signing = ["--sign-key", "my key.pem", "--format", "json"];
+    let publish = ["publish", &place, "--wasm", "plugin.wasm"];
+    let answer = desk.run(&[&publish[..], &signing].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let shown = answer.json();
+    let verify = shown["verify"].as_str().unwrap();
+    assert!(verify.contains("--key 'my key.pub' "), "{verify}");
+}
+
 /// A bare relative name of an archive that is not there yet, then a second tag in it.
 #[test]
 fn an_archive_is_made_and_added_to() {

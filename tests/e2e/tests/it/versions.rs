@@ -1,5 +1,6 @@
 //! Which version `verify`, `why` and `outdated` report: the locked one, and what the tag names now.
 
+use qmt_testkit::Fault;
 use serde_json::json;
 
 use crate::command::Answer;
@@ -215,6 +216,51 @@ fn outdated_compares_the_lockfile_with_the_tags() {
         "{}",
         down.transcript()
     );
+}
+
+/// What can't be compared, or not verified for another reason than its signatures, has an error, whatever
+/// its kind.
+#[test]
+fn outdated_reports_errors_of_every_kind() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let outdated = |fault: Fault| {
+        scene.registry.clear_faults();
+        scene.registry.fault(fault);
+        let answer = scene.run(&["outdated", "greet", "--format", "json"]);
+        let plugin = answer.json()["plugins"][0].clone();
+        (answer.code, plugin)
+    };
+    let (tag, referrers) = ("/v2/acme/greet/manifests/1", "/v2/acme/greet/referrers/*");
+    for (status, code, kind) in [
+        (404, 4, "not-found"),
+        (403, 5, "network"),
+        (500, 5, "network"),
+    ] {
+        let (found, plugin) = outdated(Fault::on("GET", tag).respond(status));
+        assert_eq!(found, Some(code), "{plugin:#}");
+        assert_eq!(plugin["error"]["kind"], kind, "{plugin:#}");
+        assert_eq!(plugin["outdated"], json!(null), "{plugin:#}");
+    }
+    let page = Fault::on("GET", tag).respond(200).body("<html></html>");
+    let (_, plugin) = outdated(page);
+    assert!(
+        plugin["error"]["causes"].to_string().contains("HTML"),
+        "{plugin:#}"
+    );
+    // The tag can be compared, and its image not be verified.
+    scene.registry.clear_faults();
+    let moved = scene.move_tag_to_unsigned();
+    for status in [401, 403, 500] {
+        let (found, plugin) = outdated(Fault::on("GET", referrers).respond(status));
+        assert_eq!(found, Some(0), "{plugin:#}");
+        assert_eq!(
+            (&plugin["outdated"], &plugin["current"]),
+            (&json!(true), &json!(moved))
+        );
+        assert_eq!(plugin["verified"], false, "{plugin:#}");
+        assert_eq!(plugin["error"]["kind"], "network", "{plugin:#}");
+    }
 }
 
 /// Where the tag is resolved at each start, the lockfile still says what it was before.
