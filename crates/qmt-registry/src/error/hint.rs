@@ -5,6 +5,8 @@ use qmt_oci_ref::RegistryHost;
 use super::text::APACHE_HTTPS_EXPECTED;
 use super::{ClientError, CredentialError, HelperFailure, WithheldReason};
 use crate::credentials::CredentialOrigin;
+#[cfg(feature = "http")]
+use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX};
 use crate::redact::RedactedUrl;
 
 /// What to do about a file that requires a credential.
@@ -125,6 +127,12 @@ impl ClientError {
                 message,
             } if HTTPS_EXPECTED.iter().any(|text| message.contains(text)) => plain_http_hint(url),
             #[cfg(feature = "http")]
+            Self::Transport { source, .. } if is_too_large(&**source) => Some(format!(
+                "the head of an answer has at most {HEADERS_MAX} header lines and {} KiB; a registry \
+                 needs few of them, so ask its operator what adds more",
+                HEADER_BYTES_MAX >> 10
+            )),
+            #[cfg(feature = "http")]
             Self::Transport {
                 url,
                 proxy: None,
@@ -174,11 +182,22 @@ impl ClientError {
 /// Whether an answer cannot be read as HTTP.
 #[cfg(feature = "http")]
 fn is_not_http(error: &(dyn std::error::Error + 'static)) -> bool {
+    has_cause(error, hyper::Error::is_parse)
+}
+
+/// Whether the head of an answer is over the limits of the HTTP library.
+#[cfg(feature = "http")]
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    has_cause(error, hyper::Error::is_parse_too_large)
+}
+
+#[cfg(feature = "http")]
+fn has_cause(
+    error: &(dyn std::error::Error + 'static),
+    is_it: impl Fn(&hyper::Error) -> bool,
+) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| {
-        let cause = cause.downcast_ref::<hyper::Error>();
-        cause.is_some_and(hyper::Error::is_parse)
-    })
+    causes.any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(&is_it))
 }
 
 fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin) -> String {

@@ -8,7 +8,8 @@ use qmt_registry::{ClientError, RegistryEvent};
 use qmt_testkit::{Auth, FakeRegistry, Fault};
 
 use crate::support::{
-    Detail as _, MANIFEST, Recorder, builder, client, image_behind, put_image, quick, resolve,
+    Detail as _, MANIFEST, Recorder, builder, client, full_text, image_behind, put_image, quick,
+    resolve,
 };
 
 /// A manifest of exactly `length` bytes.
@@ -101,6 +102,16 @@ async fn the_head_of_an_answer_is_bounded() {
     let flooded = crate::support::client(&server).resolve(&reference).await;
     assert!(flooded.is_err());
     assert_eq!(server.requests().len(), 1, "a flood is not asked for again");
+    // What the HTTP library refuses itself is not called something else than HTTP.
+    for flood in [110, 20_000] {
+        server.clear_faults();
+        server.fault(Fault::on("GET", "/v2/*").header_flood(flood, 100));
+        let error = client.resolve(&reference).await.unwrap_err();
+        let text = full_text(&error);
+        assert!(text.contains("head is too large"), "{text}");
+        let hint = error.detail().unwrap().hint().unwrap();
+        assert!(hint.contains("at most 100 header lines"), "{hint}");
+    }
 }
 
 /// LIM-02: of an error body 64 KiB are read and 1 KiB shown; an endless one ends.
