@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use qmt_cache::maintenance::{MergeEvidence, MergedEvidence, TransferReport};
 use qmt_cache::{Cache as _, CacheError};
 use qmt_oci_ref::{Digest, Reference};
+use qmt_storage::LayoutError;
 use qmt_verify::Evidence;
 
 use crate::artifact::PluginArtifact;
@@ -64,7 +65,7 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`] if the layout can't be read, and [`Error::Cache`] if it exceeds a limit or the
+    /// [`Error::Registry`] if the layout is damaged or can't be read, and [`Error::Cache`] if it exceeds a limit or the
     /// cache fails. Nothing was imported then.
     /// [`Error::Trust`] if there is no trust root to verify any image with. The images are in the cache
     /// then, without their tags.
@@ -157,20 +158,31 @@ impl PluginHost {
 /// Returns the error of an import. A layout is a registry on disk, so its errors mean what they mean where
 /// an image of the layout is loaded.
 fn import_error(layout: &Path, error: CacheError) -> Error {
-    match error {
-        #[cfg(feature = "layout")]
-        CacheError::Layout(source) => {
-            let (path, tag, digest) = (layout.to_owned(), None, None);
-            let layout = PluginSource::Layout { path, tag, digest };
-            let source = qmt_registry::ClientError::Layout(source).into();
-            Error::registry(&layout, &layout, "importing", source)
-        }
-        #[cfg(not(feature = "layout"))]
-        CacheError::Layout(_) => {
-            let _ = layout;
-            error.into()
-        }
-        error => error.into(),
+    let source = match error {
+        CacheError::Layout(source) => source,
+        CacheError::Mismatch { expected, actual } => LayoutError::Digest { expected, actual },
+        CacheError::SizeMismatch {
+            digest,
+            expected,
+            actual,
+        } => LayoutError::Size {
+            digest,
+            expected,
+            actual,
+        },
+        error => return error.into(),
+    };
+    #[cfg(feature = "layout")]
+    {
+        let (path, tag, digest) = (layout.to_owned(), None, None);
+        let layout = PluginSource::Layout { path, tag, digest };
+        let source = qmt_registry::ClientError::Layout(source).into();
+        Error::registry(&layout, &layout, "importing", source)
+    }
+    #[cfg(not(feature = "layout"))]
+    {
+        let _ = layout;
+        CacheError::Layout(source).into()
     }
 }
 

@@ -5,7 +5,7 @@
 //! when all of it is proven, files get their names, and names of images last.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Descriptor, Digest, Digester, Reference, manifest};
@@ -37,8 +37,8 @@ pub(super) const DEPTH_MAX: u32 = 4;
 struct Plan {
     /// The images that are complete, in their order.
     images: Vec<Descriptor>,
-    /// The images that are not.
-    incomplete: Vec<Digest>,
+    /// The images that are not, each with what it needs and the layout lacks.
+    incomplete: Vec<(Digest, Digest)>,
     /// The blobs that they need, and their sizes.
     blobs: BTreeMap<Digest, u64>,
     /// The size of the blobs, and of the signature material once that is staged.
@@ -99,6 +99,7 @@ impl Plan {
             layout,
             known: BTreeMap::new(),
             added: BTreeSet::new(),
+            lacking: None,
         };
         for image in index.images() {
             let digest = image.digest();
@@ -107,7 +108,9 @@ impl Plan {
                 plan.images.push(image.clone());
                 plan.check(layout)?;
             } else {
-                plan.incomplete.push(digest.clone());
+                let lacking = manifests.lacking.take();
+                let lacking = lacking.unwrap_or_else(|| digest.clone());
+                plan.incomplete.push((digest.clone(), lacking));
             }
         }
         Ok(plan)
@@ -149,6 +152,8 @@ struct Manifests<'a> {
     known: BTreeMap<Key, Option<Required>>,
     /// Those whose blobs were listed.
     added: BTreeSet<Key>,
+    /// What the image that was looked at last needs and the layout lacks.
+    lacking: Option<Digest>,
 }
 
 /// A manifest, or an index at a depth.
@@ -171,6 +176,8 @@ impl Manifests<'_> {
     /// with all of its blobs.
     fn has_all_of(&mut self, image: &Descriptor, depth: u32) -> Result<bool, CacheError> {
         if depth > DEPTH_MAX || !has(self.layout, image)? {
+            // An index may list what was left out on purpose.
+            self.lacking.get_or_insert_with(|| image.digest().clone());
             return Ok(false);
         }
         let key = key(image, depth);
@@ -203,6 +210,7 @@ impl Manifests<'_> {
             } else if has(self.layout, &part)? {
                 required.blobs.push((part.digest().clone(), part.size()));
             } else {
+                self.lacking = Some(part.digest().clone());
                 return Ok(None);
             }
         }
@@ -295,7 +303,12 @@ fn stage_blob(
     let mut digester = Digester::new(digest.algorithm());
     while let Some(chunk) = file.next_chunk()? {
         digester.update(&chunk);
-        io::Write::write_all(&mut out, &chunk).map_err(failed)?;
+        // A sparse file of a few bytes must not fill the disk.
+        if chunk.iter().all(|byte| *byte == 0) {
+            out.skip(chunk.len() as u64).map_err(failed)?;
+        } else {
+            out.write_all(&chunk).map_err(failed)?;
+        }
     }
     CacheError::check_digest(digest, digester.finish())?;
     out.seal()
@@ -333,7 +346,7 @@ fn stage_evidence(
         match merge(&subject, stored.as_deref(), content) {
             MergedEvidence::Changed(merged) if merged.len() as u64 <= evidence::EVIDENCE_MAX => {
                 let mut out = staged.create(store, store.paths.evidence(&subject))?;
-                let written = io::Write::write_all(&mut out, &evidence::seal(&subject, &merged));
+                let written = out.write_all(&evidence::seal(&subject, &merged));
                 written.map_err(CacheError::io("copy from", layout.path()))?;
                 out.seal()?;
                 has_material = true;

@@ -28,8 +28,8 @@ pub struct TransferReport {
     pub bytes: u64,
     /// The number of images with signature material.
     pub signatures: usize,
-    /// Of an import: the images that were left out, because the layout lacks a part of them.
-    pub incomplete: Vec<Digest>,
+    /// Of an import: the images that were left out, each with what it needs and the layout lacks.
+    pub incomplete: Vec<(Digest, Digest)>,
     /// Of an import: the images whose signature material can't be read, and was left out.
     pub unreadable: Vec<Digest>,
     /// Of an import: the images that the layout lists without a registry and a repository, so that no

@@ -47,6 +47,16 @@ impl Appender {
         self.written.saturating_add(self.buffered.len() as u64)
     }
 
+    /// Appends `count` zeros, which take no room on the disk.
+    pub(crate) fn skip(&mut self, count: u64) -> io::Result<()> {
+        self.flush_buffered()?;
+        self.written = self.written.saturating_add(count);
+        self.write_back = self.written;
+        self.file.set_len(self.written)?;
+        io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.written))?;
+        Ok(())
+    }
+
     /// Discards everything that was written.
     pub(crate) fn restart(&mut self) -> io::Result<()> {
         self.buffered.clear();

@@ -77,9 +77,14 @@ pub(super) async fn import(
              `oci-layout://{shown}:TAG` uses a layout directly"
         ));
     }
-    for image in &transfer.incomplete {
+    for (image, lacking) in &transfer.incomplete {
+        let part = if image == lacking {
+            "it".to_owned()
+        } else {
+            lacking.to_string()
+        };
         output.note(format!(
-            "warning: the layout lacks a part of {image}, which is not imported"
+            "warning: {image} is not imported, because the layout lacks {part}"
         ));
     }
     let (mut data, text) = transferred("imported", transfer);
@@ -97,7 +102,8 @@ pub(super) async fn import(
         .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
     data["locked"] = locked.collect();
     data["updated"] = json!(report.data);
-    data["incomplete"] = json!(transfer.incomplete);
+    let incomplete = transfer.incomplete.iter();
+    data["incomplete"] = incomplete.map(|(image, _)| json!(image)).collect();
     data["unreadable"] = json!(transfer.unreadable);
     data["unnamed"] = json!(transfer.unnamed);
     let mut failed = report.failed;

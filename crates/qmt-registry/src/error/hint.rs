@@ -1,6 +1,8 @@
 //! What the user can do about an error.
 
 use qmt_oci_ref::RegistryHost;
+#[cfg(feature = "layout")]
+use qmt_storage::LayoutError;
 
 use super::text::APACHE_HTTPS_EXPECTED;
 use super::{ClientError, CredentialError, HelperFailure, WithheldReason};
@@ -66,6 +68,13 @@ impl ClientError {
             Self::File {
                 status: 404 | 410, ..
             } => None,
+            Self::Layout(LayoutError::Digest { .. } | LayoutError::Size { .. }) => {
+                Some("the layout is damaged: copy it again, or export it again".to_owned())
+            }
+            #[cfg(feature = "layout")]
+            Self::Layout(LayoutError::Digest { .. } | LayoutError::Size { .. }) => {
+                Some("the layout is damaged: copy it again, or export it again".to_owned())
+            }
             Self::FilePage(..) => Some(format!("check the URL; {FILE}")),
             Self::File { .. } => Some(FILE.to_owned()),
             Self::NotFound {

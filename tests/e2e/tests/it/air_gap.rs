@@ -493,6 +493,37 @@ fn a_layout_of_which_nothing_can_be_imported_is_a_failure() {
     assert_eq!(import.json()["incomplete"], serde_json::json!([absent]));
 }
 
+/// A damaged part of a layout has the code that it has where the layout is used directly.
+#[test]
+fn a_damaged_layout_names_itself_and_the_part() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "bundle", "greet"]), 0);
+    let blobs = scene.desk.path().join("bundle/blobs/sha256");
+    let files = std::fs::read_dir(&blobs).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let layer = files.max_by_key(|file| std::fs::metadata(file).unwrap().len());
+    let layer = layer.unwrap();
+    let mut content = std::fs::read(&layer).unwrap();
+    content[0] ^= 1;
+    std::fs::remove_file(&layer).unwrap();
+    std::fs::write(&layer, content).unwrap();
+    let import = scene.run(&["cache", "import", "bundle"]);
+    code(&import, 5);
+    let digest = layer.file_name().unwrap().to_str().unwrap();
+    let said = import.messages();
+    assert!(said.contains("`oci-layout://bundle`"), "{said}");
+    assert!(
+        said.contains(digest) && said.contains("copy it again"),
+        "{said}"
+    );
+    std::fs::remove_file(&layer).unwrap();
+    let import = scene.run(&["cache", "import", "bundle"]);
+    code(&import, 1);
+    let said = import.messages();
+    let words = format!("the layout lacks sha256:{digest}");
+    assert!(said.contains(&words), "{said}");
+}
+
 /// What is no image has no place in a layout, and an empty one is of no use.
 #[test]
 fn only_images_are_exported() {

@@ -465,13 +465,16 @@ async fn what_a_layout_says_about_other_images_is_ignored() {
 /// An image of which the layout lacks a blob can't be used, so nothing of it is taken.
 #[tokio::test]
 async fn an_incomplete_image_is_not_imported() {
-    let (_out, layout, _) = layout().await;
+    let (_out, layout, root) = layout().await;
     let layer = layout
         .join("blobs/sha256")
         .join(Digest::sha256(CONTENT).hex());
     std::fs::remove_file(layer).unwrap();
     let bed = Bed::new();
-    assert_eq!(left_out(import(&bed, &layout).await), 1);
+    let imported = import(&bed, &layout).await;
+    let (image, lacking) = &imported.as_ref().unwrap().incomplete[0];
+    assert_eq!((image, lacking), (&root, &Digest::sha256(CONTENT)));
+    assert_eq!(left_out(imported), 1);
     for folder in ["tmp", "blobs/sha256", "signatures", "refs"] {
         assert!(bed.names(folder).is_empty(), "{folder}");
     }

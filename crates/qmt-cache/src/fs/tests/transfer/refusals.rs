@@ -54,6 +54,48 @@ async fn import_has_limits() {
     );
 }
 
+/// A sparse blob within the limits takes no more space in the cache than in the layout.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_sparse_blob_stays_sparse() {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    use std::os::unix::fs::MetadataExt as _;
+
+    const SIZE: usize = 16 << 20;
+    for (ending, at) in [("", 0), ("end", SIZE - 3)] {
+        let (_out, layout, _) = layout().await;
+        let mut content = vec![0; SIZE];
+        content[at..at + ending.len()].copy_from_slice(ending.as_bytes());
+        let layer = blob("a/layer", &content);
+        let path = layout.join("blobs/sha256").join(layer.digest().hex());
+        let mut file = std::fs::File::create(path).unwrap();
+        file.set_len(SIZE as u64).unwrap();
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(ending.as_bytes()).unwrap();
+        let image = serde_json::json!({
+            "schemaVersion": 2, "mediaType": oci::OCI_MANIFEST, "config": layer, "layers": [layer],
+        });
+        let image = image.to_string();
+        let descriptor = blob(oci::OCI_MANIFEST, image.as_bytes());
+        let path = layout.join("blobs/sha256").join(descriptor.digest().hex());
+        std::fs::write(path, image).unwrap();
+        relist(&layout, |images| {
+            *images = vec![serde_json::to_value(&descriptor).unwrap()];
+        });
+        let bed = Bed::new();
+        assert_eq!(import(&bed, &layout).await.unwrap().blobs, 2);
+        let stored = bed
+            .cache
+            .path()
+            .join("blobs/sha256")
+            .join(layer.digest().hex());
+        let metadata = std::fs::metadata(&stored).unwrap();
+        assert_eq!(metadata.len(), SIZE as u64);
+        assert!(metadata.blocks() * 512 < 1 << 20, "{metadata:?}");
+        assert!(std::fs::read(&stored).unwrap() == content);
+    }
+}
+
 #[tokio::test]
 async fn import_refuses_what_is_no_layout() {
     let bed = Bed::new();
