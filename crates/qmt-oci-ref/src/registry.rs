@@ -180,6 +180,7 @@ pub struct RegistryError {
     source: Arc<dyn Error + Send + Sync>,
     listed: Option<Referrers>,
     remark: Option<String>,
+    is_other_content: bool,
 }
 
 /// What kind of failure a [`RegistryError`] is.
@@ -218,6 +219,7 @@ impl RegistryError {
             source: Arc::from(source.into()),
             listed: None,
             remark: None,
+            is_other_content: false,
         }
     }
 
@@ -244,6 +246,19 @@ impl RegistryError {
     /// Returns what was unexpected about the answer; `None` for a usual one.
     pub fn remark(&self) -> Option<&str> {
         self.remark.as_deref()
+    }
+
+    /// Says that something else was sent in place of the content.
+    #[must_use]
+    pub fn with_other_content(mut self) -> Self {
+        self.is_other_content = true;
+        self
+    }
+
+    /// Reports whether something else was sent in place of the content, such as a login page. No
+    /// publisher can store that under the digest, so it says nothing about what is stored.
+    pub fn is_other_content(&self) -> bool {
+        self.is_other_content
     }
 
     /// Returns the kind.

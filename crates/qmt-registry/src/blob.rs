@@ -120,6 +120,7 @@ impl Proof {
             expected: self.blob.size(),
             actual,
             at_least,
+            is_other_content: false,
         }
     }
 }

@@ -8,10 +8,6 @@ pub(crate) mod text;
 mod tls;
 mod token;
 
-use std::{path::PathBuf, time::Duration};
-
-use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
-
 pub use self::credential::{CredentialError, HelperFailure, WithheldReason};
 pub use self::login::LoginError;
 pub use self::text::Phase;
@@ -19,6 +15,8 @@ use self::text::{in_file, listed, named, pause, place, redirected, suffix, throu
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
 use crate::{BoxError, credentials::CredentialOrigin, redact::RedactedUrl};
+use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
+use std::{path::PathBuf, time::Duration};
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
@@ -89,6 +87,8 @@ pub enum ClientError {
         actual: u64,
         /// Whether the transfer was stopped, so that there may be more.
         at_least: bool,
+        /// Whether what arrived was read and hashes to another digest as well.
+        is_other_content: bool,
     },
     /// An answer is larger than the limit; nothing beyond the limit was read.
     #[error("{what} from `{url}` has more than {limit} {unit}")]

@@ -83,11 +83,34 @@ impl ClientError {
     }
 }
 
+impl ClientError {
+    /// Whether something else was sent in place of the content.
+    fn is_other_content(&self) -> bool {
+        matches!(
+            self,
+            Self::WebPage { .. }
+                | Self::DigestMismatch { .. }
+                | Self::SizeMismatch {
+                    is_other_content: true,
+                    ..
+                }
+        )
+    }
+}
+
 impl From<ClientError> for RegistryError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Caller(error) => error,
-            error => Self::new(error.kind(), error),
+            error => {
+                let is_other_content = error.is_other_content();
+                let error = Self::new(error.kind(), error);
+                if is_other_content {
+                    error.with_other_content()
+                } else {
+                    error
+                }
+            }
         }
     }
 }

@@ -308,7 +308,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn failed(error: LayoutError) -> RegistryError {
-    ClientError::from(error).into()
+    let error = ClientError::from(error);
+    // Other content there is what is stored.
+    RegistryError::new(error.kind(), error)
 }
 
 impl From<LayoutError> for ClientError {
@@ -328,6 +330,7 @@ impl From<LayoutError> for ClientError {
                 expected,
                 actual,
                 at_least: false,
+                is_other_content: false,
             },
             LayoutError::Manifest { digest, source } => Self::NotAManifest {
                 what: digest.to_string(),

@@ -1,7 +1,11 @@
 //! Uploads to what is no registry: success is only what a registry confirms.
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, DigestAlgorithm, MediaType, RawManifest, RegistryErrorKind};
+use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::{
+    Descriptor, Digest, DigestAlgorithm, MediaType, PinnedReference, RawManifest, Registry,
+    RegistryErrorKind,
+};
 use qmt_registry::{ClientError, RegistryWriter};
 use qmt_testkit::{FakeRegistry, Fault};
 
@@ -73,4 +77,59 @@ async fn a_web_site_does_not_have_the_blob() {
         matches!(error.detail(), Some(ClientError::WebPage { .. })),
         "{error:?}"
     );
+}
+
+/// SIG-14: what is sent in place of content is distinguished from content that a publisher can have
+/// described with a wrong size, or that is no manifest.
+#[tokio::test]
+async fn other_content_is_told_from_a_wrong_description() {
+    let server = FakeRegistry::builder().serve().await;
+    let from = server.repository("acme/echo");
+    let blob = server.put_blob("acme/echo", "x".repeat(1000));
+    let manifest = server.put_manifest("acme/echo", None, OCI_MANIFEST, MANIFEST);
+    let client = client(&server);
+    let page = format!("{PAGE}{}", "x".repeat(5000));
+    let large = format!("{PAGE}{}", "x".repeat(5 << 20));
+    for (name, media_type, body) in [
+        ("a page", "text/html", &*page),
+        (
+            "a page of a generic type",
+            "application/octet-stream",
+            &page,
+        ),
+        ("a large page", "text/html", &large),
+        ("an empty body", "application/json", ""),
+        ("JSON", "application/json", r#"{"status":"maintenance"}"#),
+    ] {
+        server.clear_faults();
+        let answer = || {
+            let fault = Fault::on("GET", "/v2/*").respond(200);
+            fault.header("content-type", media_type)
+        };
+        server.fault(answer().body(body.to_owned()));
+        let error = client.pull_blob(&from, &blob).await.unwrap_err();
+        assert!(error.is_other_content(), "blob, {name}: {error:?}");
+        let pin = PinnedReference::new(from.clone(), manifest.digest().clone());
+        let error = client.manifest(&pin, 64 << 10).await.unwrap_err();
+        assert!(error.is_other_content(), "manifest, {name}: {error:?}");
+        // A page without an announced length.
+        if media_type == "text/html" {
+            server.clear_faults();
+            server.fault(answer().endless(page.clone()));
+            let error = client.pull_blob(&from, &blob).await.unwrap_err();
+            assert!(error.is_other_content(), "blob, {name}: {error:?}");
+        }
+    }
+    server.clear_faults();
+    for size in [0, 7, 999, 1001, 70_000] {
+        let wrong = Descriptor::new(blob.media_type().clone(), blob.digest().clone(), size);
+        let error = client.pull_blob(&from, &wrong).await.unwrap_err();
+        assert!(!error.is_other_content(), "{size}: {error:?}");
+    }
+    let text = Bytes::from_static(b"no manifest");
+    let digest = Digest::sha256(&text);
+    server.plant_manifest("acme/echo", &digest, OCI_MANIFEST, text);
+    let pin = PinnedReference::new(from, digest);
+    let error = client.manifest(&pin, 64 << 10).await.unwrap_err();
+    assert!(!error.is_other_content(), "{error:?}");
 }

@@ -78,14 +78,16 @@ impl Found {
             RegistryErrorKind::NotFound => {
                 self.note(place, "its content is missing in the registry");
             }
-            RegistryErrorKind::Content => self.note(place, text::error_line(&source, None)),
+            RegistryErrorKind::Content if !source.is_other_content() => {
+                self.note(place, text::error_line(&source, None));
+            }
             _ => self.fail(place, source),
         }
     }
 
     /// Records that only a part of a list could be read.
     pub(super) fn miss_rest(&mut self, place: impl Into<String>, source: RegistryError) {
-        if source.kind() == RegistryErrorKind::Content {
+        if source.kind() == RegistryErrorKind::Content && !source.is_other_content() {
             let reason = text::error_line(&source, None);
             self.push(place.into(), &reason, 0, About::List);
         } else {

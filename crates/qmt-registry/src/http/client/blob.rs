@@ -12,7 +12,10 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use futures_util::{StreamExt as _, stream};
 use http::header;
-use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, RegistryErrorKind, Repository};
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, RegistryError, RegistryErrorKind, RegistryHost,
+    Repository,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
@@ -23,12 +26,15 @@ use super::operation::{Operation, Request};
 use crate::blob::Proof;
 use crate::error::ClientError;
 use crate::events::RegistryEvent;
-use crate::http::transport::{Answer, Body, Failure, length};
+use crate::http::transport::{Answer, Body, Failure, is_web_page, length};
 
 /// Chunks that may wait for the consumer. They are the same memory that waits for the hasher.
 const CHUNKS_WAITING: usize = 2;
 /// How long collected bytes wait for more before they are sent on.
 const GATHER_PAUSE: Duration = Duration::from_millis(20);
+/// Up to this size, an answer of another size than the blob's is read, to know whether it is the
+/// blob at all. Pages of logins and of proxies are small.
+const OTHER_CONTENT_MAX: u64 = 256 << 10;
 /// An attempt that brought this much counts as progress: the next failure is the first again.
 const PROGRESS: u64 = 1 << 20;
 
@@ -43,7 +49,9 @@ pub(super) async fn open(
 ) -> Result<BlobStream, ClientError> {
     let proof = Proof::new(blob, resume_from)?;
     if proof.missing() == 0 {
-        proof.finish().await?;
+        // Nothing was sent, so the descriptor is wrong, or the bytes so far.
+        let wrong = |error: ClientError| RegistryError::new(error.kind(), error);
+        proof.finish().await.map_err(wrong)?;
         return Ok(Box::pin(stream::empty()));
     }
     let permit = streams.acquire_owned().await;
@@ -96,6 +104,9 @@ struct Transfer {
 struct Opened {
     body: Body,
     skip: u64,
+    is_html: bool,
+    /// The registry, if it redirected the request.
+    from: Option<RegistryHost>,
 }
 
 impl Transfer {
@@ -141,7 +152,7 @@ impl Transfer {
             let rule = "the answer has the range of the request";
             return Err(ClientError::protocol(&answer.url, rule).into());
         }
-        Ok(self.opened(answer, 0, offset)?)
+        Ok(self.opened(answer, 0, offset).await?)
     }
 
     /// Requests the bytes from `offset` on. `None` where the answer does not fit: registries,
@@ -164,8 +175,8 @@ impl Transfer {
             Err(failure) => return Err(failure),
         };
         let opened = match answer.status.as_u16() {
-            200 => self.opened(answer, 0, offset),
-            _ if self.is_rest(&answer, offset) => self.opened(answer, offset, 0),
+            200 => self.opened(answer, 0, offset).await,
+            _ if self.is_rest(&answer, offset) => self.opened(answer, offset, 0).await,
             _ => return Ok(None),
         };
         Ok(opened.ok())
@@ -182,22 +193,23 @@ impl Transfer {
 
     /// Opens the body of an answer that begins at byte `first` of the blob, and whose first `skip`
     /// bytes are known already.
-    fn opened(&self, answer: Answer, first: u64, skip: u64) -> Result<Opened, ClientError> {
-        let is_html = is_html(answer.headers());
-        let from = self.operation.redirected_by(&answer);
-        let body = answer.body;
+    async fn opened(&self, answer: Answer, first: u64, skip: u64) -> Result<Opened, ClientError> {
+        let opened = Opened {
+            is_html: is_html(answer.headers()),
+            from: self.operation.redirected_by(&answer),
+            body: answer.body,
+            skip,
+        };
         // A length that differs from the descriptor's needs no download to be wrong.
-        if let Some(announced) = body.announced() {
-            let whole = announced.saturating_add(first);
-            if whole != self.proof.blob().size() && is_html {
-                let (url, what) = (body.url, "the blob");
-                return Err(ClientError::WebPage { url, what, from });
-            }
-            if whole != self.proof.blob().size() {
-                return Err(body.explained(self.proof.size_mismatch(whole, false)));
+        let whole = opened.body.announced();
+        let whole = whole.map(|announced| announced.saturating_add(first));
+        match whole.filter(|whole| *whole != self.proof.blob().size()) {
+            None => Ok(opened),
+            Some(whole) => {
+                let error = opened.explained(self.proof.size_mismatch(whole, false));
+                Err(opened.of_other_size(error).await)
             }
         }
-        Ok(Opened { body, skip })
     }
 
     /// Copies the blob to `chunks` and verifies it. The last item is the error, if there is one.
@@ -233,7 +245,7 @@ impl Transfer {
             match self.drain(&mut opened, chunks).await {
                 Ok(copied) => return Ok(copied),
                 Err(error) => {
-                    let error = opened.body.explained(error);
+                    let error = opened.explained(error);
                     let seen = self.proof.seen();
                     self.is_resumed |= seen > 0;
                     if seen.saturating_sub(self.mark) >= PROGRESS {
@@ -312,6 +324,45 @@ impl Transfer {
         let chunk = self.buffers.take();
         self.proof.update(&chunk).await?;
         Ok(chunks.send(Ok(chunk)).await.is_ok())
+    }
+}
+
+impl Opened {
+    /// The error for content that does not fit its descriptor, where the head of the answer says why.
+    fn explained(&self, error: ClientError) -> ClientError {
+        match self.body.explained(error) {
+            ClientError::SizeMismatch { .. } if self.is_html => self.web_page(),
+            error => error,
+        }
+    }
+
+    fn web_page(&self) -> ClientError {
+        ClientError::WebPage {
+            url: self.body.url.clone(),
+            what: "the blob",
+            from: self.from.clone(),
+        }
+    }
+
+    /// Adds to the error for a body of another size whether it is the blob: else the descriptor has
+    /// the wrong size.
+    async fn of_other_size(self, mut error: ClientError) -> ClientError {
+        let page = self.web_page();
+        let is_small = self.body.announced() <= Some(OTHER_CONTENT_MAX);
+        if let ClientError::SizeMismatch {
+            digest,
+            is_other_content,
+            ..
+        } = &mut error
+            && is_small
+            && let Ok(content) = self.body.whole(OTHER_CONTENT_MAX, "the blob").await
+        {
+            if is_web_page(&content) {
+                return page;
+            }
+            *is_other_content = Digest::of(digest.algorithm(), &content) != *digest;
+        }
+        error
     }
 }
 

@@ -51,15 +51,18 @@ impl Operation {
             let hints = digest_hints(answer.headers());
             let url = RedactedUrl::from(&answer.url);
             let from = self.redirected_by(&answer);
-            let content = match answer.body.text(limit, "the manifest").await {
+            let (is_page, what) = (is_html(answer.headers()), "the manifest");
+            let content = match answer.body.text(limit, what).await {
                 Ok(content) => content,
+                Err(ClientError::TooLarge { .. }) if is_page => {
+                    return Err(ClientError::WebPage { url, what, from });
+                }
                 Err(error) => {
                     self.pause(error, &request).await?;
                     continue;
                 }
             };
             if is_web_page(&content) {
-                let what = "the manifest";
                 return Err(ClientError::WebPage { url, what, from });
             }
             let rule = "a manifest does not repeat the credential that was sent";

@@ -124,6 +124,63 @@ async fn a_place_that_refuses_hides_no_signature() {
     }
 }
 
+/// A registry that sends something else in place of everything that is named by a digest.
+struct Replacing {
+    memory: Memory,
+    manifests: bool,
+}
+
+#[async_trait]
+impl Registry for Replacing {
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Referrers, RegistryError> {
+        self.memory.referrers(pin).await
+    }
+
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.memory.resolve(reference).await
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        if self.manifests {
+            return Err(web_page());
+        }
+        self.memory.manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        _: &Repository,
+        _: &Descriptor,
+        _: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        Err(web_page())
+    }
+}
+
+fn web_page() -> RegistryError {
+    RegistryError::new(RegistryErrorKind::Content, "an HTML page").with_other_content()
+}
+
+/// No publisher can store other content under a digest, so such an answer is a look-up that failed.
+#[tokio::test]
+async fn other_content_is_a_failed_look_up() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let tagged = SimpleSigning::image(subject().digest(), &[simple]);
+    let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for (image, manifests) in [(&bundle, true), (&bundle, false), (&tagged, false)] {
+        let mut memory = Memory::default();
+        memory.put(image);
+        let evidence = look(&Replacing { memory, manifests }, &subject()).await;
+        let error = check(&verifier, &subject(), &evidence).unwrap_err();
+        assert!(matches!(error, VerifyError::Source { .. }), "{error}");
+        let one = &error.rejections()[0];
+        assert_eq!(one.code.to_string(), "lookup-failed");
+        assert!(one.reason.contains("an HTML page"), "{}", one.reason);
+    }
+}
+
 /// The `.att` tag holds attestations only: where the policy requires none, it neither decides nor
 /// delays.
 #[tokio::test]
