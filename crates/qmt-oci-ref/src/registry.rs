@@ -17,6 +17,7 @@ use futures_core::Stream;
 use crate::MediaType;
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, DigestAlgorithm, Digester};
+use crate::host::RegistryHost;
 use crate::manifest::{self, ManifestError, Referrers};
 use crate::pinned::PinnedReference;
 use crate::reference::Reference;
@@ -178,8 +179,10 @@ impl RawManifest {
 pub struct RegistryError {
     kind: RegistryErrorKind,
     source: Arc<dyn Error + Send + Sync>,
-    listed: Option<Referrers>,
+    // Lists have errors of mirrors.
+    listed: Option<Box<Referrers>>,
     remark: Option<String>,
+    mirror: Option<RegistryHost>,
     is_other_content: bool,
 }
 
@@ -219,6 +222,7 @@ impl RegistryError {
             source: Arc::from(source.into()),
             listed: None,
             remark: None,
+            mirror: None,
             is_other_content: false,
         }
     }
@@ -226,14 +230,14 @@ impl RegistryError {
     /// Adds what [`Registry::referrers`] could read of a list in spite of this error.
     #[must_use]
     pub fn with_listed(mut self, listed: impl Into<Referrers>) -> Self {
-        self.listed = Some(listed.into());
+        self.listed = Some(Box::new(listed.into()));
         self
     }
 
     /// Takes what could be read of a list of referrers in spite of this error; `None` where no
     /// list could be read at all.
     pub fn take_listed(&mut self) -> Option<Referrers> {
-        self.listed.take()
+        self.listed.take().map(|listed| *listed)
     }
 
     /// Adds what was unexpected about an answer that means that something does not exist.
@@ -246,6 +250,18 @@ impl RegistryError {
     /// Returns what was unexpected about the answer; `None` for a usual one.
     pub fn remark(&self) -> Option<&str> {
         self.remark.as_deref()
+    }
+
+    /// Says that it is the error of a mirror.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: RegistryHost) -> Self {
+        self.mirror = Some(mirror);
+        self
+    }
+
+    /// Returns the mirror that failed; `None` for the registry itself.
+    pub fn mirror(&self) -> Option<&RegistryHost> {
+        self.mirror.as_ref()
     }
 
     /// Says that something else was sent in place of the content.

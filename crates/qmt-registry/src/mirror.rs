@@ -196,8 +196,9 @@ impl Registry for Mirrors {
     }
 
     async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
-        let sources = self.sources(reference.host(), Subject::Tag);
-        if reference.digest().is_some() || sources.is_ok_and(|sources| sources.len() == 1) {
+        let key = self.key(reference.host());
+        let has_mirrors = key.is_ok_and(|key| self.hosts.contains_key(&key));
+        if reference.digest().is_some() || !has_mirrors {
             return vec![self.resolve(reference).await];
         }
         self.merged_tag(reference).await
@@ -279,6 +280,11 @@ impl Source {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_given_up(&self, now: Instant) -> bool {
+        let given_up = *self.given_up();
+        given_up.is_some_and(|at| now.duration_since(at) < GIVEN_UP)
+    }
+
     /// Reports that this mirror is skipped, and remembers if its content was wrong or it was silent.
     fn skip(&self, error: &RegistryError, subject: Subject, events: &Events) {
         let Some(mirror) = &self.mirror else {
@@ -339,10 +345,7 @@ fn order(
     origin: Arc<Source>,
     now: Instant,
 ) -> Vec<Arc<Source>> {
-    let usable = mirrors.iter().filter(|mirror| {
-        let given_up = *mirror.given_up();
-        given_up.is_none_or(|at| now.duration_since(at) >= GIVEN_UP)
-    });
+    let usable = mirrors.iter().filter(|mirror| !mirror.is_given_up(now));
     let (mut sources, others): (Vec<_>, Vec<_>) = usable.cloned().partition(|source| {
         let is_authoritative = |mirror: &MirrorOptions| mirror.authoritative;
         subject == Subject::Content || source.mirror.as_ref().is_none_or(is_authoritative)

@@ -265,9 +265,10 @@ impl Verifier for SigstoreVerifier {
         }
         for failure in &evidence.failures {
             let searched = check.searched.unwrap_or(subject.repository());
+            let host = failure.source.mirror().unwrap_or(searched.host());
             let reason = Reason::LookupFailed {
                 kind: failure.source.kind(),
-                host: searched.host().clone(),
+                host: host.clone(),
                 problem: text::error_line(&failure.source, None),
             };
             check.add(&failure.place, Err(reason));

@@ -3,13 +3,15 @@
 use std::ops::Deref;
 
 use crate::descriptor::Descriptor;
+use crate::registry::RegistryError;
 
 /// The manifests that refer to another one, as [`Registry::referrers`](crate::Registry::referrers)
 /// lists them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Referrers {
     entries: Vec<Descriptor>,
     remarks: Vec<String>,
+    failures: Vec<RegistryError>,
 }
 
 impl Referrers {
@@ -23,6 +25,16 @@ impl Referrers {
         &self.remarks
     }
 
+    /// Adds the error of a mirror that may list more.
+    pub fn fail(&mut self, error: RegistryError) {
+        self.failures.push(error);
+    }
+
+    /// Returns the errors of mirrors that may list more.
+    pub fn failures(&self) -> &[RegistryError] {
+        &self.failures
+    }
+
     /// Returns the entries.
     pub fn into_entries(self) -> Vec<Descriptor> {
         self.entries
@@ -31,10 +43,23 @@ impl Referrers {
 
 impl From<Vec<Descriptor>> for Referrers {
     fn from(entries: Vec<Descriptor>) -> Self {
-        let remarks = Vec::new();
-        Self { entries, remarks }
+        Self {
+            entries,
+            ..Self::default()
+        }
     }
 }
+
+impl PartialEq for Referrers {
+    fn eq(&self, other: &Self) -> bool {
+        let kinds = |of: &Self| -> Vec<_> { of.failures.iter().map(RegistryError::kind).collect() };
+        self.entries == other.entries
+            && self.remarks == other.remarks
+            && kinds(self) == kinds(other)
+    }
+}
+
+impl Eq for Referrers {}
 
 impl Deref for Referrers {
     type Target = [Descriptor];

@@ -64,8 +64,12 @@ impl Found {
 
     /// Records that a place could not be read.
     pub(super) fn fail(&mut self, place: impl Into<String>, source: RegistryError) {
+        let mut place = place.into();
+        if let Some(mirror) = source.mirror() {
+            place = format!("{place} at the mirror `{mirror}`");
+        }
         self.failures.push(Failure {
-            place: place.into(),
+            place,
             source,
             of_attestations: self.of_attestations,
         });

@@ -303,3 +303,61 @@ async fn an_error_of_the_registry_is_not_an_absent_signature() {
     let image = client.resolve(&pair.origin.reference("acme/echo:2")).await;
     assert!(image.unwrap_err().is_network());
 }
+
+/// A signature may be where it could not be looked for: the errors of mirrors are returned next to what
+/// the registry has, of lists and of tags.
+#[tokio::test]
+async fn the_errors_of_mirrors_are_returned() {
+    let page = || {
+        Fault::on("GET", "/v2/*")
+            .respond(200)
+            .body("<!doctype html>")
+    };
+    let faults = [
+        Fault::on("GET", "/v2/*").respond(403),
+        Fault::on("GET", "/v2/*").respond(500),
+        page().header("content-type", "text/html"),
+        Fault::on("GET", "/v2/*").drop_connection(Cut::Reset),
+    ];
+    for fault in faults {
+        let (pair, image) = Pair::with_image().await;
+        pair.mirror.fault(fault);
+        let mirror = pair.mirror.host();
+        let is_of_mirror = |error: &RegistryError| error.mirror() == Some(&mirror);
+        for authoritative in [false, true] {
+            let client = pair.mirrors(authoritative);
+            let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+            assert!(listed.is_empty());
+            assert_eq!(listed.failures().len(), 1, "{listed:?}");
+            assert!(is_of_mirror(&listed.failures()[0]), "{listed:?}");
+            let all = client.resolve_all(&pair.signature(&image)).await;
+            let (read, failed) = outcomes(&all);
+            assert!(read.is_empty() && failed.iter().any(|one| one.is_not_found()));
+            let of_mirror = failed.iter().filter(|error| is_of_mirror(error)).count();
+            assert_eq!(of_mirror > 0, authoritative, "{all:?}");
+        }
+    }
+}
+
+/// A mirror that was given up was not looked at either.
+#[tokio::test]
+async fn a_mirror_that_was_given_up_is_an_error() {
+    let (pair, image) = Pair::with_image().await;
+    pair.mirror.fault(Fault::on("*", "*").stall());
+    let limits = quick().referrers_timeout(Duration::from_millis(300));
+    let client = pair.limited(true, limits.header_timeout(Duration::from_millis(300)));
+    for _ in 0..2 {
+        let (signature, pin) = (pair.signature(&image), pair.pin(&image));
+        let listed = client.referrers(&pin).await.unwrap();
+        assert_eq!(listed.failures().len(), 1, "{listed:?}");
+        let all = client.resolve_all(&signature).await;
+        let of_mirror = outcomes(&all)
+            .1
+            .into_iter()
+            .filter_map(RegistryError::mirror);
+        assert_eq!(of_mirror.count(), 1, "{all:?}");
+    }
+    let text = client.referrers(&pair.pin(&image)).await.unwrap();
+    let text = text.failures()[0].to_string();
+    assert!(text.contains("not asked again for 10 minutes"), "{text}");
+}

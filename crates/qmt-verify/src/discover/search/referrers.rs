@@ -157,5 +157,8 @@ fn noted(listed: Referrers, place: &str, found: &mut Found) -> Vec<Descriptor> {
     for remark in listed.remarks() {
         found.note_answer(place, remark);
     }
+    for error in listed.failures() {
+        found.fail(place, error.clone());
+    }
     listed.into_entries()
 }

@@ -181,6 +181,63 @@ async fn other_content_is_a_failed_look_up() {
     }
 }
 
+/// A registry that lists nothing, with a mirror that could not be looked at.
+struct BrokenMirror;
+
+#[async_trait]
+impl Registry for BrokenMirror {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Referrers, RegistryError> {
+        let mut listed = Referrers::default();
+        listed.fail(of_mirror());
+        Ok(listed)
+    }
+
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        Memory::default().resolve(reference).await
+    }
+
+    async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
+        vec![self.resolve(reference).await, Err(of_mirror())]
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        Memory::default().manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        Memory::default().blob(from, blob, start).await
+    }
+}
+
+fn of_mirror() -> RegistryError {
+    let error = RegistryError::new(RegistryErrorKind::Unauthorized, "refused (status 403)");
+    error.with_mirror("mirror.example".parse().unwrap())
+}
+
+/// A mirror that refuses may have the signature that the registry lacks.
+#[tokio::test]
+async fn a_failed_look_up_at_a_mirror_decides() {
+    let verifier = verifier(&PrivateSigstore::new(), any_of(vec![dev_authority()]));
+    let evidence = look(&BrokenMirror, &subject()).await;
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
+    let text = error.to_string();
+    for words in ["no signature of `", "failed", "mirror `mirror.example`"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(matches!(error, VerifyError::Source { .. }), "{error}");
+    assert_eq!(error.rejections().len(), 3, "{error:?}");
+    for one in error.rejections() {
+        assert_eq!(one.code.to_string(), "lookup-failed");
+        assert!(one.found.contains("at the mirror"), "{}", one.found);
+        assert!(one.hint.contains("login mirror.example"), "{}", one.hint);
+    }
+}
+
 /// The `.att` tag holds attestations only: where the policy requires none, it neither decides nor
 /// delays.
 #[tokio::test]
