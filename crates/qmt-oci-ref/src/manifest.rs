@@ -41,6 +41,13 @@ pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.lis
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// The media type of `{}`, for a required descriptor without content.
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// The artifact types under which cosign lists signatures: bundles, and those of cosign 2.
+pub const SIGNATURE_TYPES: [&str; 2] = [
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "application/vnd.dev.cosign.artifact.sig.v1+json",
+];
+/// The artifact types of bundles begin like this; the version follows.
+const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 
 /// Docker's first manifest format, signed and not; nothing in it proves its content.
 const SCHEMA_1: [&str; 2] = [
@@ -61,6 +68,14 @@ const GENERIC: [&str; 5] = [
 /// Reports whether `media_type` is that of an index: OCI's or Docker's.
 pub fn is_index(media_type: &MediaType) -> bool {
     [OCI_INDEX, DOCKER_INDEX].contains(&media_type.as_ref())
+}
+
+/// Reports whether a list of referrers says that `entry` is a signature, or does not say what it is.
+pub fn may_be_signature(entry: &Descriptor) -> bool {
+    match entry.artifact_type().map_or("", AsRef::as_ref) {
+        "" | OCI_EMPTY => true,
+        other => other.starts_with(BUNDLE_PREFIX) || SIGNATURE_TYPES.contains(&other),
+    }
 }
 
 /// Reports whether `media_type` is that of a manifest of one image: OCI's or Docker's.

@@ -37,6 +37,8 @@ pub const LIST_TRIES_MAX: usize = 3;
 pub const MERGED_REFERRERS_TIMEOUT: Duration = Duration::from_secs(7);
 /// Most bytes of all pages of one referrers list: 16 MiB.
 pub const REFERRERS_BYTES_MAX: u64 = 16 << 20;
+/// Most entries that are read of one page of a referrers list, from both ends.
+pub const PAGE_ENTRIES_MAX: usize = 32_768;
 /// Most bytes in memory of the annotations of one referrer in a list; one with more is listed
 /// without them: 4 KiB.
 pub const REFERRER_ANNOTATIONS_MAX: usize = ClaimLimits::REFERRER_ANNOTATIONS;
@@ -81,11 +83,11 @@ limits! {
     MANIFEST_MAX: u64 = 4 << 20, manifest from 1;
     /// Largest page of the referrers list: 4 MiB.
     REFERRERS_PAGE_MAX: u64 = 4 << 20, referrers_page from 1;
-    /// Most referrers of one subject that are listed, over all pages. Callers sort them before they
-    /// read any.
+    /// Most referrers of one subject that are listed, over all pages. Where there are more, those whose
+    /// artifact type is not one of signatures are left out. Callers sort them before they read any.
     REFERRERS_MAX: usize = 8_192, referrers from 1;
-    /// Most pages of one referrers list.
-    REFERRERS_PAGES_MAX: usize = 32, referrers_pages from 1;
+    /// Most pages of one referrers list: the time and the bytes for the list end it before.
+    REFERRERS_PAGES_MAX: usize = 65_536, referrers_pages from 1;
     /// Time for one referrers list, retries included: 6 s. Other sources of evidence are not delayed
     /// for longer.
     REFERRERS_TIMEOUT: Duration = Duration::from_secs(6), referrers_timeout from Duration::from_millis(1);

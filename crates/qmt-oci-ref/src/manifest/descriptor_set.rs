@@ -44,6 +44,16 @@ impl DescriptorSet {
         place < self.limit
     }
 
+    /// Removes the descriptors that `keep` does not name.
+    pub fn retain(&mut self, keep: impl Fn(&Descriptor) -> bool) {
+        self.places.clear();
+        for descriptor in std::mem::take(&mut self.entries) {
+            if keep(&descriptor) {
+                self.add(descriptor);
+            }
+        }
+    }
+
     /// Reports whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

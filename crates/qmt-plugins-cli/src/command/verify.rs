@@ -345,11 +345,15 @@ fn explained_places(output: &Output, rejections: &[Rejection], title: &str) -> S
         if !rejections.is_empty() {
             let _ = writeln!(text, "\n{title}");
         }
-        for rejection in rejections {
+        for (rejection, more) in grouped(rejections) {
             let signer = rejection.signer.as_ref();
             let signer = signer.map(|signer| format!(" by {signer}"));
             let (found, signer) = (&rejection.found, signer.unwrap_or_default());
-            let line = format!("- {found}{signer}: {}", rejection.reason);
+            let more = match more {
+                0 => String::new(),
+                more => format!(" (and {more} more with the same reason)"),
+            };
+            let line = format!("- {found}{signer}: {}{more}", rejection.reason);
             let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
             if !rejection.hint.is_empty() {
                 let hint = format!("  {}", output.commands(&rejection.hint));
@@ -358,4 +362,44 @@ fn explained_places(output: &Output, rejections: &[Rejection], title: &str) -> S
         }
     }
     text
+}
+
+/// The first item of each reason, and how many more have the same.
+fn grouped<'a>(rejections: impl IntoIterator<Item = &'a Rejection>) -> Vec<(&'a Rejection, usize)> {
+    let mut groups: Vec<(&Rejection, usize)> = Vec::new();
+    for one in rejections {
+        let is_like = |other: &Rejection| {
+            let texts = |of: &Rejection| (of.code, of.reason.clone(), of.hint.clone());
+            texts(one) == texts(other) && one.signer == other.signer
+        };
+        match groups.iter_mut().find(|(first, _)| is_like(first)) {
+            Some((_, more)) => *more = more.saturating_add(1),
+            None => groups.push((one, 0)),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_reasons_are_one_line() {
+        let rejection = |found: &str, reason: &str| -> Rejection {
+            let json = serde_json::json!({
+                "found": found, "signer": null, "code": "left-aside", "reason": reason, "hint": "",
+                "config_line": null,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let all = [("a", "x"), ("b", "y"), ("c", "x"), ("d", "x")];
+        let all = all.map(|(found, reason)| rejection(found, reason));
+        let groups = grouped(&all);
+        let groups: Vec<_> = groups
+            .iter()
+            .map(|(one, more)| (&*one.found, *more))
+            .collect();
+        assert_eq!(groups, [("a", 2), ("b", 0)]);
+    }
 }

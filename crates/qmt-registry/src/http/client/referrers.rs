@@ -6,40 +6,30 @@
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers>
 
 mod listed;
+mod page;
 mod pages;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::join;
-use http::header;
-use qmt_oci_ref::manifest::{
-    ClaimLimits, Claims, Index, ManifestError, ManifestLimits, OCI_INDEX, Referrers, is_index,
-};
-use qmt_oci_ref::{
-    Digest, MediaType, PinnedReference, Reference, RegistryError, RegistryHost, Tag, manifest, text,
-};
+use qmt_oci_ref::manifest::{ClaimLimits, Claims, ManifestError, Referrers, SIGNATURE_TYPES};
+use qmt_oci_ref::{Digest, PinnedReference, Reference, RegistryError, RegistryHost, Tag};
 use tokio::time::timeout_at;
 use url::Url;
 
 use self::listed::Listed;
-use self::pages::next_page;
+use self::page::{Page, Pages};
 use super::attempt::unauthorized;
-use super::manifest::{content_type, is_html};
 use super::operation::{Operation, Request};
 use crate::error::{ClientError, text::answers_with};
 use crate::events::RegistryEvent;
-use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, is_web_page};
+use crate::http::transport::{ErrorBody, Secrets, is_denied};
 use crate::limits::REFERRERS_BYTES_MAX;
 use crate::redact::RedactedUrl;
 
-/// How registries with and without the API answer. Without it (404 by the specification), what was
-/// requested does not exist or is not supported.
-const FIRST_PAGE: [u16; 8] = [200, NO_API_IF_ERROR, 404, 405, 406, 410, 415, 501];
-/// Amazon ECR answers so, with an error in the form of the specification.
-const NO_API_IF_ERROR: u16 = 400;
-const NO_LIST: &str = "the registry answers with status 200 and sends no list";
+/// A list of more pages is probably one of many other artifacts.
+const FEW_PAGES: usize = 8;
 /// How registries answer for a tag that they do not have, or that no tag may have.
 pub(super) const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
@@ -155,127 +145,44 @@ impl Operation {
         })
     }
 
-    /// Reads the API's pages into `listed`; `false` where the registry has no such API.
+    /// Reads the API's pages into `listed`; `false` where the registry has no such API. Where these are
+    /// many, or can't all be read, the lists of the types of signatures are requested as well, so that no
+    /// number of other referrers hides one.
     async fn referrers_by_api(
         &mut self,
         subject: &PinnedReference,
         listed: &mut Listed<'_>,
     ) -> Result<bool, ClientError> {
-        let endpoint = Arc::clone(&self.endpoint);
-        let limits = &endpoint.context.limits;
-        let rest = format!("referrers/{}", subject.digest());
-        let what = format!("the referrers of {subject}");
-        let mut request = self
-            .read_request(subject.repository(), &rest, what)
-            .header(header::ACCEPT, OCI_INDEX);
-        let mut visited = HashSet::new();
-        let mut bytes_left = REFERRERS_BYTES_MAX;
-        let mut skipped = None;
-        loop {
-            let is_first = visited.is_empty();
-            if !visited.insert(request.spec.url.clone()) || visited.len() > limits.referrers_pages {
-                let what = "pages of referrers";
-                return Err(too_many(what, limits.referrers_pages, subject));
-            }
-            let accept: &[u16] = if is_first { &FIRST_PAGE } else { &[200] };
-            let answer = match self.send(&request, accept).await {
-                // The API exists, and the rest of its list was not read.
-                Err(ClientError::NotFound { message, .. }) => {
-                    return Err(ClientError::Status {
-                        url: request.redacted(),
-                        status: 404,
-                        from: None,
-                        message,
-                    });
+        let mut pages = Pages::new(self, subject, None);
+        let last = loop {
+            match self.read_page(&mut pages, listed).await {
+                Ok(Page::Next) if pages.requested() == FEW_PAGES => {
+                    self.referrers_of_types(subject, listed).await;
                 }
-                answer => answer?,
-            };
-            let media_type = content_type(answer.headers());
-            // Servers send a generic type for what they do not know.
-            let is_specific = |media_type: &&MediaType| !manifest::is_generic(media_type);
-            let declared = media_type.as_ref().filter(is_specific);
-            let url = answer.url.clone();
-            let from = self.redirected_by(&answer);
-            match answer.status.as_u16() {
-                200 => {}
-                NO_API_IF_ERROR => {
-                    let content = answer.body.beginning().await?.bytes;
-                    if from.is_none()
-                        && is_registry_error(&content)
-                        && !is_denied(NO_API_IF_ERROR, &content)
-                    {
-                        return Ok(false);
-                    }
-                    let refused = (NO_API_IF_ERROR, &content[..]);
-                    return Err(self.refused(&request, (&url, from), refused).await?);
-                }
-                _ => return Ok(false),
+                Ok(Page::Next) => {}
+                last => break last,
             }
-            let is_page = is_html(answer.headers());
-            let next = next_page(&answer.url, answer.headers(), &endpoint.base);
-            let limit = limits.referrers_page.min(bytes_left);
-            let what = "a page of the referrers list";
-            let content = match answer.body.whole(limit, what).await {
-                Ok(content) => content,
-                // The next page may have what matters.
-                Err(error @ ClientError::TooLarge { .. }) => {
-                    let is_page_over = limit == limits.referrers_page;
-                    let error = if is_page_over {
-                        error
-                    } else {
-                        list_too_large(&url)
-                    };
-                    bytes_left = bytes_left.saturating_sub(limit);
-                    match next? {
-                        Some(next) if bytes_left > 0 => request.spec.url = next,
-                        _ => return Err(error),
-                    }
-                    skipped = Some(error);
-                    continue;
-                }
-                Err(error) => {
-                    self.pause(error, &request).await?;
-                    visited.remove(&request.spec.url);
-                    continue;
-                }
-            };
-            bytes_left = bytes_left.saturating_sub(content.len() as u64);
-            let rule = "a list of referrers does not repeat the credential that was sent";
-            answer.secrets.refuse_in(&content, &url, rule)?;
-            if is_page || is_web_page(&content) {
-                let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
-                return Err(ClientError::WebPage { url, what, from });
-            }
-            if let Some(declared) = declared.filter(|declared| is_first && !is_index(declared)) {
-                // A list under another type is not used, as by oras, but it was there.
-                if Index::read(&content, &ManifestLimits::default()).is_ok() {
-                    let (declared, found) = (declared.clone(), OCI_INDEX.into());
-                    let cause = ManifestError::MediaTypeMismatch { declared, found };
-                    return Err(not_a_list(subject, cause));
-                }
-                listed.remark(NO_LIST);
-                return Ok(false);
-            }
-            match listed.add(&content) {
-                Err(_) if is_denied(200, &content) => {
-                    let refused = (200, &content[..]);
-                    return Err(self.refused(&request, (&url, from), refused).await?);
-                }
-                // Nothing says that it was meant as a list.
-                Err(_) if is_first && declared.is_none() => {
-                    listed.remark(NO_LIST);
-                    return Ok(false);
-                }
-                added => added?,
-            }
-            if !declared.is_some_and(is_index) {
-                let found = text::escape(media_type.as_ref().map_or("", AsRef::as_ref));
-                listed.remark(format!("the list has the media type `{found}`"));
-            }
-            match next? {
-                Some(next) => request.spec.url = next,
-                None => return skipped.map_or(Ok(true), Err),
-            }
+        };
+        let was_cut = match &last {
+            Err(error) => matches!(error, ClientError::TooLarge { .. }) || pages.requested() > 1,
+            Ok(_) => pages.skipped.is_some(),
+        };
+        if was_cut && pages.requested() < FEW_PAGES {
+            self.referrers_of_types(subject, listed).await;
+        }
+        match last? {
+            Page::NoList => Ok(false),
+            Page::Next | Page::Last => pages.skipped.map_or(Ok(true), Err),
+        }
+    }
+
+    /// Reads lists of the types of signatures alone, where the registry has these. Failures are those
+    /// of the whole list.
+    async fn referrers_of_types(&self, subject: &PinnedReference, listed: &mut Listed<'_>) {
+        for artifact_type in SIGNATURE_TYPES {
+            let mut pages = Pages::new(self, subject, Some(artifact_type));
+            let mut reader = self.as_one_of_many_places();
+            while let Ok(Page::Next) = reader.read_page(&mut pages, listed).await {}
         }
     }
 }

@@ -222,3 +222,105 @@ async fn pages_are_counted() {
         assert_eq!(outcome.is_ok(), fits, "{entries}: {outcome:?}");
     }
 }
+
+/// The artifact type under which cosign lists bundles.
+const BUNDLE: &str = manifest::SIGNATURE_TYPES[0];
+
+/// A server with so many referrers of one type, and then one signature.
+async fn crowded(count: usize, per_page: usize) -> (FakeRegistry, Descriptor, RawManifest) {
+    let server = FakeRegistry::builder()
+        .referrers_page(per_page)
+        .serve()
+        .await;
+    let image = put_image(&server);
+    let put = |manifest: &RawManifest| {
+        let media_type = manifest.media_type().as_ref();
+        server.put_manifest("acme/echo", None, media_type, manifest.bytes().clone());
+    };
+    for n in 0..count {
+        put(&referring(&image, "application/spdx+json", n));
+    }
+    let good = referring(&image, BUNDLE, count);
+    put(&good);
+    (server, image, good)
+}
+
+fn lists(listed: &manifest::Referrers, good: &RawManifest) -> bool {
+    listed.iter().any(|one| one.digest() == good.digest())
+}
+
+/// SIG-14: a registry that lists one artifact type alone is asked for those of signatures where its
+/// pages can't all be read.
+#[tokio::test]
+async fn other_artifacts_do_not_hide_a_signature_in_a_filtered_list() {
+    let (server, image, good) = crowded(100, 5).await;
+    let pinned = subject(&server, &image);
+    // Only the filtered pages are there.
+    let unfiltered = Fault::on("GET", REFERRERS).skip(1);
+    server.fault(
+        unfiltered
+            .when(|request| !request.target.contains("artifactType"))
+            .respond(503),
+    );
+    let mut error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(error.is_network(), "{error:?}");
+    assert!(lists(&error.take_listed().unwrap(), &good));
+    // A first page that is too large has no next one.
+    server.clear_faults();
+    let large = Fault::on("GET", REFERRERS).once().without_header("link");
+    server.fault(large.body(" ".repeat(4_194_305)));
+    let mut error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(lists(&error.take_listed().unwrap(), &good));
+    // One page needs no filter.
+    let (server, image, good) = crowded(3, 5).await;
+    let listed = client(&server).referrers(&subject(&server, &image)).await;
+    assert!(lists(&listed.unwrap(), &good));
+    let log = server.request_log();
+    assert!(!log.contains("artifactType"), "{log}");
+}
+
+/// Other registries are read to the end, and an answer without the filter is not taken for one with it.
+#[tokio::test]
+async fn other_artifacts_do_not_hide_a_signature_in_an_unfiltered_list() {
+    let (server, image, good) = crowded(1_000, 25).await;
+    let all = Fault::on("GET", REFERRERS);
+    let all = all.when(|request| request.target.contains("artifactType"));
+    let page = r#"{"schemaVersion":2,"manifests":[]}"#;
+    let page = all.respond(200).body(page).without_header("link");
+    let page = page.header("content-type", manifest::OCI_INDEX);
+    server.fault(page.without_header("oci-filters-applied"));
+    let listed = client(&server).referrers(&subject(&server, &image)).await;
+    let listed = listed.unwrap();
+    assert_eq!(listed.len(), 1_001);
+    assert!(lists(&listed, &good));
+}
+
+/// Of more referrers than are listed, those of other types are left out, wherever they are.
+#[tokio::test]
+async fn other_artifacts_are_left_out_of_a_long_list() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let entries = (0..15_000).map(|n| {
+        let artifact_type = if n == 7_000 {
+            BUNDLE
+        } else {
+            "application/spdx+json"
+        };
+        let digest = qmt_oci_ref::Digest::sha256(n.to_string());
+        format!(
+            r#"{{"mediaType":"a/b","digest":"{digest}","size":1,"artifactType":"{artifact_type}"}}"#
+        )
+    });
+    let entries: Vec<String> = entries.collect();
+    let list = format!(
+        r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+        entries.join(",")
+    );
+    let page = Fault::on("GET", REFERRERS).respond(200).body(list);
+    server.fault(page.header("content-type", manifest::OCI_INDEX));
+    let listed = client(&server).referrers(&subject(&server, &image)).await;
+    let listed = listed.unwrap();
+    let good = qmt_oci_ref::Digest::sha256("7000");
+    assert!(listed.iter().any(|one| *one.digest() == good));
+    assert_eq!(listed.len(), 1);
+}

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
-use qmt_oci_ref::manifest::Referrers;
+use qmt_oci_ref::manifest::{Referrers, may_be_signature};
 use qmt_oci_ref::{Descriptor, PinnedReference, RegistryErrorKind};
 
 use super::{AnnotationsLeft, Search, read};
@@ -29,7 +29,7 @@ impl Search<'_> {
         drop(unique);
         listed.retain(|referrer| {
             let fits = referrer.size() <= REFERRER_BYTES_MAX;
-            if !fits {
+            if !fits && may_be_signature(referrer) {
                 let place = format!("referrer {}", referrer.digest());
                 let reason = format!("its manifest is over {REFERRER_BYTES_MAX} bytes");
                 found.skip(place, 1, reason);
@@ -59,13 +59,15 @@ impl Search<'_> {
         left: &AnnotationsLeft,
         found: &mut Found,
     ) -> Vec<Descriptor> {
-        let unread = some.len().saturating_sub(most);
+        // What is listed as something else is no missing signature.
+        let unread = some.iter().skip(most);
+        let unread = unread.filter(|one| may_be_signature(one)).count();
         let reason = format!("only {most} of {} are read", some.len());
         found.skip(place, unread, reason);
         some.truncate(most);
         some.shrink_to_fit();
         let mut read = stream::iter(some)
-            .map(|referrer| self.referrer(referrer, left).boxed())
+            .map(|referrer| self.referrer_as_listed(referrer, left).boxed())
             .buffered(at_once);
         let mut larger = Vec::new();
         while let Some(one) = read.next().await {
@@ -92,6 +94,20 @@ impl Search<'_> {
             found.fail(place, error);
         }
         listed.map(|listed| noted(listed, place, found))
+    }
+
+    /// As [`referrer`](Self::referrer), without what is odd about other artifacts than signatures.
+    async fn referrer_as_listed(
+        &self,
+        referrer: Descriptor,
+        left: &AnnotationsLeft,
+    ) -> Result<Found, Descriptor> {
+        let is_listed_as_other = !may_be_signature(&referrer);
+        let mut found = self.referrer(referrer, left).await?;
+        if is_listed_as_other && found.layers.is_empty() {
+            found.notes.clear();
+        }
+        Ok(found)
     }
 
     /// The layers of one referrer that may be signatures. The error is the referrer with the largest

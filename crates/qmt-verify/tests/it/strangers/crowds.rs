@@ -171,3 +171,24 @@ async fn the_newest_signatures_of_a_tag_are_read() {
         assert!(verified.report().found.ends_with(&place), "{place}");
     }
 }
+
+/// What is listed as another artifact is no signature, whether it is there or not.
+#[tokio::test]
+async fn other_artifacts_are_no_missing_signatures() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let mut memory = Memory::default();
+    for number in 0..1_000 {
+        let gone = listed(&referrer(number, &|_| {}));
+        let gone = gone.with_artifact_type(MediaType::from("application/spdx+json"));
+        memory.referrers.push(gone);
+    }
+    let error = check(&verifier, &subject(), &look(&memory, &subject()).await).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("is not signed: no bundle"), "{text}");
+    assert!(!text.contains("not looked at"), "{text}");
+    assert!(error.rejections().is_empty(), "{error:?}");
+    memory.put(&good_bundle(&sigstore).referrer(&signed_subject(&subject())));
+    let evidence = look(&memory, &subject()).await;
+    check(&verifier, &subject(), &evidence).unwrap();
+}

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use qmt_oci_ref::manifest::{ClaimLimits, DescriptorSet, ManifestError, Referrers, is_index};
+use qmt_oci_ref::manifest::{
+    ClaimLimits, DescriptorSet, ManifestError, Referrers, is_index, may_be_signature,
+};
 use qmt_oci_ref::{Descriptor, PinnedReference};
 
 use super::{not_a_list, read_claims, too_many};
 use crate::error::ClientError;
-use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX};
+use crate::limits::{PAGE_ENTRIES_MAX, REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX};
 
 /// What was listed so far, up to a limit.
 pub(super) struct Listed<'a> {
@@ -20,6 +22,8 @@ pub(super) struct Listed<'a> {
     last: VecDeque<Descriptor>,
     /// What was unexpected.
     remarks: Vec<String>,
+    /// Whether there were too many entries, so that those are left out which can't be signatures.
+    is_selective: bool,
     /// Whether a list was read, be it an empty one.
     pub(super) was_read: bool,
     is_over: bool,
@@ -36,6 +40,7 @@ impl<'a> Listed<'a> {
             entries: DescriptorSet::new(limit),
             last: VecDeque::new(),
             remarks: Vec::new(),
+            is_selective: false,
             was_read: false,
             is_over: false,
             unreadable: None,
@@ -45,7 +50,7 @@ impl<'a> Listed<'a> {
     /// Adds the entries of a page that are new.
     pub(super) fn add(&mut self, content: &[u8]) -> Result<(), ClientError> {
         let limits = ClaimLimits {
-            entries: self.limit,
+            entries: PAGE_ENTRIES_MAX,
             both_ends: true,
             annotations_each: REFERRER_ANNOTATIONS_MAX,
             annotations_all: self.annotations_left,
@@ -84,8 +89,16 @@ impl<'a> Listed<'a> {
     }
 
     fn add_entry(&mut self, entry: Descriptor) {
+        if self.is_selective && !may_be_signature(&entry) {
+            return;
+        }
         if self.entries.add(entry.clone()) {
             return;
+        }
+        if !self.is_selective {
+            self.is_selective = true;
+            self.entries.retain(may_be_signature);
+            return self.add_entry(entry);
         }
         self.is_over = true;
         if self.last.len() >= self.limit / 2 {

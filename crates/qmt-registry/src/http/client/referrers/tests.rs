@@ -1,9 +1,11 @@
 //! Tests of lists of referrers.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 
 use qmt_oci_ref::Descriptor;
+use qmt_oci_ref::manifest::OCI_INDEX;
 
+use super::pages::next_page;
 use super::*;
 use crate::limits::REFERRERS_ANNOTATIONS_MAX;
 
