@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
-use x509_cert::der::Decode as _;
 use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
@@ -81,6 +81,13 @@ pub(super) fn is_self_issued(der: &[u8]) -> bool {
         let tbs = certificate.tbs_certificate;
         tbs.issuer == tbs.subject
     })
+}
+
+/// The public key of a certificate of any version, in DER; `None` if it is malformed.
+pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let key = certificate.tbs_certificate.subject_public_key_info;
+    key.to_der().ok()
 }
 
 /// The host names and addresses of a certificate.

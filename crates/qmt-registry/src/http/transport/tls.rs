@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
-use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, Error, InconsistentKeys};
 use zeroize::Zeroizing;
 
-use super::certificate::Trusted;
+use super::certificate::{Trusted, public_key};
 use super::explain::tls;
 use super::options::HostOptions;
 use super::system;
@@ -81,10 +81,7 @@ impl TlsFiles {
             Some((certificate, key)) => {
                 let certificate = File::read(host, "client_cert", certificate)?;
                 let key = File::read(host, "client_key", key)?;
-                let chain = certificate.certificates()?;
-                let certified = CertifiedKey::from_der(chain, key.private_key()?, &provider);
-                let rule = "its key is of an unknown kind, or not that of the certificate";
-                Some(certified.map_err(|cause| key.unusable(rule, Some(tls(&cause).into())))?)
+                Some(identity(&certificate, &key, &provider)?)
             }
             None => None,
         };
@@ -115,6 +112,40 @@ impl TlsFiles {
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
+    }
+}
+
+/// The client's certificate with its chain and key. The server decides whether it is valid, so one of
+/// version 1 (`openssl x509 -req` without extensions) is sent as well.
+fn identity(
+    certificate: &File<'_>,
+    key: &File<'_>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, ClientError> {
+    let chain = certificate.certificates()?;
+    let private = provider.key_provider.load_private_key(key.private_key()?);
+    let private = private
+        .map_err(|cause| key.unusable("its key is of an unknown kind", Some(tls(&cause).into())))?;
+    let certified = CertifiedKey::new(chain, private);
+    let is_its_key = match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => true,
+        Err(Error::InconsistentKeys(_)) => false,
+        // rustls reads version 3 only.
+        Err(_) => {
+            let own = certified.cert.first().and_then(|first| public_key(first));
+            let malformed = "its first certificate is malformed";
+            let own = own.ok_or_else(|| certificate.unusable(malformed, None))?;
+            let public = certified.key.public_key();
+            public.is_none_or(|public| *public == *own)
+        }
+    };
+    if is_its_key {
+        Ok(certified)
+    } else {
+        Err(key.unusable(
+            "it is not the key of the certificate in `client_cert`",
+            None,
+        ))
     }
 }
 
@@ -269,3 +300,6 @@ impl<'a> File<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
