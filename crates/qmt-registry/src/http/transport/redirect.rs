@@ -107,7 +107,8 @@ pub(crate) fn check_address(
              not public; name the registry by its address, or reach it without the proxy (`NO_PROXY`)"
         }
         (Some(AddressKind::Public), _) => {
-            "the registry has a public address, and this one is not public"
+            "the registry has a public address, and this one is not public; if the registry is in that \
+             network as well, name it by its address there"
         }
         (Some(AddressKind::Private), _) => {
             "the registry has a private address, and this one is neither private nor public"

@@ -95,17 +95,32 @@ pub(crate) struct CheckedResolver {
 /// A name that resolves to an address that may not be reached.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{name}` resolves to a {kind} address, to which its registry may not send requests{advice}"
+    "`{name}` resolves to a {kind} address, to which the registry `{registry}` may not lead: {}",
+    why_forbidden(*.kind, *.own)
 )]
 pub(crate) struct ForbiddenAddress {
     name: String,
     kind: AddressKind,
-    advice: &'static str,
+    registry: String,
+    /// The kind of the registry; `None` where it is not known.
+    own: Option<AddressKind>,
 }
 
-/// What to do about a registry whose kind is not known.
-const BEHIND_PROXY: &str = ": the registry is reached through a proxy, so its own address is not \
-     known; name the registry by its address, or reach it without the proxy (`NO_PROXY`)";
+/// Why a registry of the kind `own` may not lead to an address of another kind, and what to do.
+fn why_forbidden(kind: AddressKind, own: Option<AddressKind>) -> String {
+    match own {
+        _ if kind == AddressKind::Metadata => "no registry may lead there".to_owned(),
+        None => {
+            "it is reached through a proxy, so its own address is not known; name the registry \
+                 by its address, or reach it without the proxy (`NO_PROXY`)"
+                .to_owned()
+        }
+        Some(own) => format!(
+            "its own address is {own}; if it is in that network as well, name the registry by its \
+             address there"
+        ),
+    }
+}
 
 /// A name that does not exist. An unreachable name server is another error.
 #[derive(Debug, thiserror::Error)]
@@ -131,8 +146,15 @@ impl Resolve for CheckedResolver {
                 // registry's own name is the operator's.
                 let is_refused = addresses.is_empty() || registry.name != name;
                 if let Some(kind) = forbidden.filter(|_| is_refused) {
-                    let advice = registry.known().map_or(BEHIND_PROXY, |_| "");
-                    return Err(ForbiddenAddress { name, kind, advice }.into());
+                    let own = registry.known();
+                    let registry = registry.name;
+                    return Err(ForbiddenAddress {
+                        name,
+                        kind,
+                        registry,
+                        own,
+                    }
+                    .into());
                 }
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)

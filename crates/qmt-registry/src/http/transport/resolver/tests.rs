@@ -138,3 +138,29 @@ fn a_name_that_does_not_exist_is_recognised() {
         assert_eq!(name_error(cause).is::<NoSuchName>(), expected, "{text}");
     }
 }
+
+/// The error names the registry, and the next step.
+#[test]
+fn a_forbidden_address_is_explained() {
+    let text = |kind, own| {
+        let (name, registry) = ("inside.example".to_owned(), "r.example".to_owned());
+        ForbiddenAddress {
+            name,
+            kind,
+            registry,
+            own,
+        }
+        .to_string()
+    };
+    let known = text(AddressKind::Private, Some(AddressKind::Public));
+    let words = "`inside.example` resolves to a private address, to which the registry `r.example` may \
+                 not lead: its own address is public; if";
+    assert!(known.starts_with(words), "{known}");
+    let unknown = text(AddressKind::Private, None);
+    assert!(unknown.contains("is not known; name"), "{unknown}");
+    let metadata = text(AddressKind::Metadata, Some(AddressKind::Private));
+    assert!(
+        metadata.ends_with("no registry may lead there"),
+        "{metadata}"
+    );
+}
