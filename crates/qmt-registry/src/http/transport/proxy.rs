@@ -118,6 +118,8 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks") => ("socks4", rest),
         Some(parts) => parts,
+        // Else the scheme would be a host.
+        None if text.contains(":/") => return Err("it has `:/` in place of `://`"),
         None => ("http", text),
     };
     // As by curl, the user name and the password end at the last `@`, and may have characters that

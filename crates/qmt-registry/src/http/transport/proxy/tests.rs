@@ -226,3 +226,18 @@ fn exempt_hosts_have_many_forms() {
         assert!(!covers(list, target), "{list} {target}");
     }
 }
+
+/// A scheme with one `/`, or none, is not the host of the proxy.
+#[test]
+fn a_scheme_with_one_slash_is_an_error() {
+    for value in [
+        "http:/127.0.0.1:3128",
+        "socks5:/proxy",
+        "http:/user:canary@proxy:3128",
+    ] {
+        let text = route(&[("http_proxy", value)], "http://r.example/");
+        assert!(text.contains("the variable `http_proxy`"), "{text}");
+        assert!(text.contains("it has `:/` in place of `://`"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
