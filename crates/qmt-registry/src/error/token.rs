@@ -13,13 +13,16 @@ use crate::redact::RedactedUrl;
 pub enum TokenServerError {
     /// The registry's challenge can't be answered.
     #[error(
-        "`{host}` requires authentication (status 401) in a way that is not supported: {reason}"
+        "`{host}` requires authentication (status 401) in a way that is not supported: {reason}{}",
+        offers(.offered)
     )]
     Challenge {
         /// The registry.
         host: RegistryHost,
         /// The rule that it breaks.
         reason: &'static str,
+        /// What it offers instead, as far as that is known.
+        offered: Vec<&'static str>,
     },
     /// The token server does not get the credential, or no request at all.
     #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
@@ -75,7 +78,18 @@ impl TokenServerError {
                 )),
                 _ => source.hint(),
             },
-            Self::Challenge { .. } | Self::RealmRefused { .. } | Self::NoToken { .. } => None,
+            Self::Challenge { host, .. } => Some(format!(
+                "only `Bearer` and `Basic` are supported: check that `{host}` is the registry itself, \
+                 and not a proxy or web site with a login of its own"
+            )),
+            Self::RealmRefused { .. } | Self::NoToken { .. } => None,
         }
+    }
+}
+
+fn offers(offered: &[&str]) -> String {
+    match offered {
+        [] => String::new(),
+        offered => format!(", but `{}`", offered.join("`, `")),
     }
 }

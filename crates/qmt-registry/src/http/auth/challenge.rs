@@ -29,6 +29,19 @@ pub(crate) struct BearerChallenge {
     pub(crate) scope: Option<String>,
 }
 
+/// Schemes that are not supported, and are named. Others are not: a server may write anything there.
+/// <https://www.iana.org/assignments/http-authschemes>
+const OTHER_SCHEMES: [&str; 8] = [
+    "AWS4-HMAC-SHA256",
+    "Digest",
+    "DPoP",
+    "HOBA",
+    "Mutual",
+    "Negotiate",
+    "NTLM",
+    "OAuth",
+];
+
 /// Picks the strongest challenge in an answer's headers: bearer before basic, the first of each.
 pub(crate) fn strongest(
     host: &RegistryHost,
@@ -36,6 +49,7 @@ pub(crate) fn strongest(
 ) -> Result<Challenge, ClientError> {
     let mut reason = "it sends no `WWW-Authenticate`";
     let mut basic = false;
+    let mut offered = Vec::new();
     for value in headers.get_all(header::WWW_AUTHENTICATE) {
         if value.len() > CHALLENGE_BYTES_MAX {
             reason = "its `WWW-Authenticate` is longer than 8 KiB";
@@ -45,6 +59,11 @@ pub(crate) fn strongest(
         for offer in offers(&String::from_utf8_lossy(value.as_bytes())) {
             if offer.scheme.eq_ignore_ascii_case("basic") {
                 basic = true;
+            } else if let Some(other) = OTHER_SCHEMES
+                .iter()
+                .find(|scheme| scheme.eq_ignore_ascii_case(offer.scheme))
+            {
+                offered.push(*other);
             } else if offer.scheme.eq_ignore_ascii_case("bearer") {
                 let Some(realm) = offer.parameter("realm") else {
                     reason = "its `Bearer` challenge does not have exactly one `realm`";
@@ -65,6 +84,7 @@ pub(crate) fn strongest(
         Err(ClientError::from(TokenServerError::Challenge {
             host,
             reason,
+            offered,
         }))
     }
 }

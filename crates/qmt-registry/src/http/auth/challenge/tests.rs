@@ -148,3 +148,22 @@ fn the_length_is_bounded() {
     );
     assert!(pick(&[&value(CHALLENGE_BYTES_MAX + 1)]).is_err());
 }
+
+/// What is offered in vain is named, if it is a known scheme, and there is a next step.
+#[test]
+fn other_schemes_are_named() {
+    for (values, words) in [
+        (
+            &[&b"Negotiate"[..], b"digest realm=\"x\", NTLM"][..],
+            "nor `Basic`, but `Negotiate`, `Digest`, `NTLM`",
+        ),
+        (&[b"canary"], "neither `Bearer` nor `Basic`"),
+        (&[], "no `WWW-Authenticate`"),
+    ] {
+        let error = pick(values).unwrap_err();
+        let text = error.to_string();
+        assert!(text.ends_with(words), "{text}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("is the registry itself"), "{hint}");
+    }
+}
