@@ -302,7 +302,7 @@ fn missing_hint(
 }
 
 /// The credential that was sent, with its origin where that is a place.
-fn credential(origin: &CredentialOrigin) -> String {
+pub(super) fn credential(origin: &CredentialOrigin) -> String {
     match origin {
         CredentialOrigin::Entry { .. } => format!("the credential, {origin},"),
         CredentialOrigin::Variables(_)

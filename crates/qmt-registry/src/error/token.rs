@@ -3,8 +3,10 @@
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
 use super::ClientError;
+use super::hint::credential;
 use super::text::realm_hint;
 use crate::BoxError;
+use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
 /// Why no token was acquired, where the credential is not the reason.
@@ -38,12 +40,14 @@ pub enum TokenServerError {
         allow: Option<String>,
     },
     /// The token server can't be reached, or answers with an error.
-    #[error("the token server `{realm}`, which `{host}` names, gives no token")]
+    #[error("the token server `{realm}`, which `{host}` names, gives no token{}", for_credential(.origin.as_ref()))]
     Failed {
         /// The registry.
         host: RegistryHost,
         /// The token server.
         realm: RedactedUrl,
+        /// Where the credential comes from, if it answered to a request with one.
+        origin: Option<CredentialOrigin>,
         /// Why.
         source: Box<ClientError>,
     },
@@ -71,6 +75,11 @@ impl TokenServerError {
 
     pub(super) fn hint(&self) -> Option<String> {
         match self {
+            Self::Failed {
+                host,
+                origin: Some(origin),
+                ..
+            } => Some(sent_hint(host, origin)),
             Self::Failed { host, source, .. } => match **source {
                 ClientError::Unreachable { .. } => Some(format!(
                     "if that name is internal to the registry, the operator of `{host}` must set \
@@ -85,6 +94,20 @@ impl TokenServerError {
             Self::RealmRefused { .. } | Self::NoToken { .. } => None,
         }
     }
+}
+
+fn for_credential(origin: Option<&CredentialOrigin>) -> String {
+    origin.map_or_else(String::new, |origin| format!(" for {}", credential(origin)))
+}
+
+/// What to do where a server fails for a credential: anonymous requests may be answered.
+fn sent_hint(host: &RegistryHost, origin: &CredentialOrigin) -> String {
+    let remove = match origin {
+        CredentialOrigin::Variables(_) => format!("unset {origin}"),
+        CredentialOrigin::Unknown | CredentialOrigin::Caller => "send no credential".to_owned(),
+        _ => format!("remove the credential (`qmt-plugins logout {host}`)"),
+    };
+    format!("try again later; if the image is public, {remove}: none is required then")
 }
 
 fn offers(offered: &[&str]) -> String {

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::realm::{self, Realm, RealmTrust};
-use super::scope::AuthScope;
+use super::scope::{Access, AuthScope};
 use super::{Auth, basic};
 use crate::credentials::Credential;
 use crate::error::{ClientError, TokenServerError};
@@ -140,9 +140,17 @@ impl TokenRequest<'_> {
     }
 
     fn failed(&self, source: ClientError) -> ClientError {
+        let is_answer = matches!(
+            source,
+            ClientError::Status { .. } | ClientError::RateLimited { .. }
+        );
+        // Only what everyone may read can be read without it.
+        let is_of_credential =
+            is_answer && self.credential.is_some() && self.scope.access == Access::Pull;
         ClientError::from(TokenServerError::Failed {
             host: self.scope.endpoint.host.clone(),
             realm: RedactedUrl::from(&self.realm.url),
+            origin: is_of_credential.then(|| self.auth.origin(self.scope)),
             source: Box::new(source),
         })
     }

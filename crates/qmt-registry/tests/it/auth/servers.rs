@@ -92,3 +92,23 @@ async fn a_relative_realm_is_shown_without_its_query() {
     );
     assert!(!text.contains("canary"), "{text}");
 }
+
+/// Without the credential, the token server may answer.
+#[tokio::test]
+async fn a_credential_that_the_token_server_fails_for_is_named() {
+    let server = image_behind(Auth::Token(options())).await;
+    for status in [500, 404, 429] {
+        server.clear_faults();
+        server.fault(Fault::on("GET", "/token").respond(status));
+        let error = resolve(&client_with_password(&server), &server).await;
+        let error = error.unwrap_err();
+        let text = full_text(&error);
+        assert!(text.contains("gives no token for the credential"), "{text}");
+        assert!(text.contains(&format!("status {status}")), "{text}");
+        let hint = error.detail().unwrap().hint().unwrap();
+        assert!(hint.contains("if the image is public"), "{hint}");
+        let error = resolve(&client(&server), &server).await.unwrap_err();
+        let text = full_text(&error);
+        assert!(!text.contains("credential"), "{text}");
+    }
+}
