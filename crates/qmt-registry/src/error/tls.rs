@@ -33,6 +33,8 @@ pub enum TlsError {
         ca_file: Option<PathBuf>,
         /// Whether its issuer, or the certificate itself where it has none, is not trusted.
         unknown_issuer: bool,
+        /// Whether it is for another name, or not valid at the time of this machine's clock.
+        is_about_name_or_time: bool,
         /// Any other reason.
         source: Option<BoxError>,
     },
@@ -136,10 +138,14 @@ impl TlsError {
                 "if it is your company's authority or the server's own certificate, name its PEM file \
                  with `ca_file` in `[registries.\"{host}\"]`, or add it to the system's certificates"
             ),
-            Self::Certificate { .. } => {
-                "certificates are checked for the name by which the registry \
-                                         is reached, and against this machine's clock"
-                    .to_owned()
+            Self::Certificate {
+                is_about_name_or_time: true,
+                ..
+            } => "certificates are checked for the name by which the registry is reached, and \
+                  against this machine's clock"
+                .to_owned(),
+            Self::Certificate { address, .. } => {
+                format!("the operator of `{address}` must replace the certificate")
             }
             Self::MarkedAsAuthority { host, ca_file, .. } => {
                 let trust = match ca_file {

@@ -11,6 +11,23 @@ use crate::error::text::{UNKNOWN_ISSUER, quoted};
 /// Most names of a certificate that a message lists.
 const NAMES_MAX: usize = 5;
 
+const CRITICAL_EXTENSION: &str = "it, or one that it depends on, has a critical extension that is not \
+                                  supported, such as certificatePolicies";
+
+/// Whether a certificate is not accepted for the name or at the time of this machine's clock.
+pub(super) fn is_about_name_or_time(error: &CertificateError) -> bool {
+    use CertificateError as Error;
+    matches!(
+        error,
+        Error::Expired
+            | Error::ExpiredContext { .. }
+            | Error::NotValidYet
+            | Error::NotValidYetContext { .. }
+            | Error::NotValidForName
+            | Error::NotValidForNameContext { .. }
+    )
+}
+
 /// Why a certificate is not accepted.
 pub(super) fn certificate(error: &CertificateError) -> String {
     use CertificateError as Error;
@@ -41,9 +58,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
                 .to_owned()
         }
         Error::Revoked => "it is revoked".to_owned(),
-        Error::UnhandledCriticalExtension => {
-            "it has a critical extension that is not supported".to_owned()
-        }
+        Error::UnhandledCriticalExtension => CRITICAL_EXTENSION.to_owned(),
         Error::UnsupportedSignatureAlgorithmContext { .. }
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "it is signed by an algorithm that is not supported".to_owned()
@@ -72,6 +87,7 @@ fn broken_rule(cause: &webpki::Error) -> &'static str {
             "it, or one that it depends on, has an old version of X.509, without extensions; the \
              server needs a certificate of version 3 that has its name in subjectAltName"
         }
+        Error::UnsupportedCriticalExtension => CRITICAL_EXTENSION,
         Error::NameConstraintViolation => {
             "an authority that it depends on may not issue certificates for its names"
         }
@@ -204,6 +220,9 @@ mod tests {
         );
         assert!(names(&["127.0.0.1"]).contains("not as an IP address"));
         assert!(names(&["a"; 9]).contains("and 4 more"));
+        let cause = OtherError(Arc::new(webpki::Error::UnsupportedCriticalExtension));
+        let text = certificate(&CertificateError::Other(cause));
+        assert!(text.contains("critical extension"), "{text}");
         let cause = OtherError(Arc::new(webpki::Error::EndEntityUsedAsCa));
         assert_eq!(
             certificate(&CertificateError::Other(cause)),
@@ -229,6 +248,7 @@ mod tests {
             other(Pki::MaximumPathDepthExceeded),
             other(Pki::SignatureAlgorithmMismatch),
             other(Pki::MalformedExtensions),
+            other(Pki::UnsupportedCriticalExtension),
             CertificateError::UnknownIssuer,
             CertificateError::UnknownRevocationStatus,
             CertificateError::ExpiredRevocationList,
@@ -258,7 +278,9 @@ mod tests {
     fn is_in_words(text: &str) {
         let is_code = |word: &str| {
             let rest = word.trim_start_matches(char::is_uppercase);
-            word.len() > 1 && word != "subjectAltName" && rest.contains(char::is_uppercase)
+            word.len() > 1
+                && !["subjectAltName", "certificatePolicies"].contains(&word)
+                && rest.contains(char::is_uppercase)
         };
         assert!(
             !text.split(|c: char| !c.is_alphanumeric()).any(is_code),

@@ -10,10 +10,10 @@ use qmt_oci_ref::RegistryHost;
 use rustls::{CertificateError, InvalidMessage, OtherError};
 
 use super::endpoint::{Connection, Endpoint};
-use super::explain::{alert, certificate, tls};
+use super::explain::{alert, certificate, is_about_name_or_time, tls};
 use super::options::HostOptions;
 use super::resolver::{ForbiddenAddress, NoSuchName};
-use super::verifier::{IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
+use super::verifier::{AuthorityNotValid, IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
 use crate::BoxError;
 use crate::error::{ClientError, TlsError};
 use crate::redact::RedactedUrl;
@@ -167,11 +167,14 @@ fn tls_error(
             let is_renewed = matches!(refusal, CertificateError::Other(OtherError(cause))
                 if cause.is::<IssuerKeyDiffers>());
             let unknown_issuer = is_renewed || is_about_issuer(cause);
+            let is_outdated = matches!(refusal, CertificateError::Other(OtherError(cause))
+                if cause.is::<AuthorityNotValid>());
             TlsError::Certificate {
                 address,
                 host,
                 ca_file,
                 unknown_issuer,
+                is_about_name_or_time: is_about_name_or_time(refusal) || is_outdated,
                 source: (is_renewed || !unknown_issuer).then(|| certificate(refusal).into()),
             }
         }

@@ -35,7 +35,7 @@ pub(super) struct ServerVerifier {
 /// Trusted authorities issued the certificate, but they are not valid now.
 #[derive(Debug, thiserror::Error)]
 #[error("the trusted authority that issued it is valid only from {from} until {until}")]
-struct AuthorityNotValid {
+pub(super) struct AuthorityNotValid {
     from: String,
     until: String,
 }

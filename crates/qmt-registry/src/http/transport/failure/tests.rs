@@ -62,3 +62,30 @@ fn a_certificate_marked_as_an_authority_is_explained() {
         assert!(!unknown_issuer && !hint.contains("ca_file"), "{hint}");
     }
 }
+
+/// The name and the clock are named only where one of them is the reason.
+#[test]
+fn a_certificate_that_must_be_replaced_is_explained() {
+    use rustls::pki_types::UnixTime;
+    let old =
+        || CertificateError::Other(OtherError(Arc::new(webpki::Error::UnsupportedCertVersion)));
+    for cause in [
+        old(),
+        CertificateError::InvalidPurpose,
+        CertificateError::BadSignature,
+    ] {
+        let (error, hint) = refused(cause, None);
+        assert!(
+            hint.contains("must replace the certificate"),
+            "{error}: {hint}"
+        );
+    }
+    let (time, not_after) = (UnixTime::now(), UnixTime::now());
+    for cause in [
+        CertificateError::NotValidForName,
+        CertificateError::ExpiredContext { time, not_after },
+    ] {
+        let (error, hint) = refused(cause, None);
+        assert!(hint.contains("this machine's clock"), "{error}: {hint}");
+    }
+}
