@@ -38,7 +38,12 @@ impl Error {
             }
             Self::Trust(VerifyError::NotStored { .. }) => Some(STORED_TRUST.to_owned()),
             Self::Trust(_) if self.kind() == Kind::Network && !is_tls => {
-                Some(UNREACHABLE_TRUST.to_owned())
+                // What a proxy does is known better than by this.
+                let proxy = client_error.filter(|error| error.is_about_proxy());
+                let hint = proxy.and_then(ClientError::hint);
+                let question = hint.map(|hint| format!("{hint}."));
+                let question = question.unwrap_or_else(|| IS_THERE_A_NETWORK.to_owned());
+                Some(format!("{question} {UNREACHABLE_TRUST}"))
             }
             _ if let Some(hint) = client_error.and_then(ClientError::hint) => Some(hint),
             Self::NotVerified {
@@ -195,9 +200,10 @@ const STORED_TRUST: &str = "run `qmt-plugins trust update` once where the networ
     `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the public Sigstore that is \
     built in";
 
+const IS_THERE_A_NETWORK: &str = "is there a network, and does it require a proxy (`HTTPS_PROXY`)?";
+
 /// What to do if the TUF repository of a Sigstore instance can't be reached.
-const UNREACHABLE_TRUST: &str = "is there a network, and does it require a proxy (`HTTPS_PROXY`)? \
-    Without a network, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
+const UNREACHABLE_TRUST: &str = "Without a network, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
     public Sigstore that is built in; keys that need no transparency log (`transparency_log = \
     \"optional\"`) require no trust root";
 

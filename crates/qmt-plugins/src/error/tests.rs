@@ -1,6 +1,8 @@
 //! Tests of hints and kinds.
 
-use qmt_oci_ref::{PinnedReference, Reference, RegistryErrorKind};
+use qmt_oci_ref::{PinnedReference, Reference, Registry as _, RegistryErrorKind};
+use qmt_registry::limits::Limits;
+use qmt_registry::{HostOptions, HttpRegistry};
 use qmt_storage::Layout;
 
 use super::hint::not_verified_hint;
@@ -181,4 +183,33 @@ fn a_full_disk_is_a_failure() {
     ] {
         assert_eq!(write(kind).kind(), expected, "{kind:?}");
     }
+}
+
+/// A proxy that can't be used is explained as for registries.
+#[tokio::test]
+async fn a_dead_proxy_of_the_trust_root_has_its_own_hint() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let unreachable = async |options: HostOptions| {
+        let limits = Limits::default().tries(1);
+        let client = HttpRegistry::builder()
+            .host("no-such-name.invalid".parse().unwrap(), options)
+            .limits(limits)
+            .build()
+            .unwrap();
+        let reference = "no-such-name.invalid/a/b:1".parse().unwrap();
+        let source = client.resolve(&reference).await.unwrap_err();
+        let error = Error::Trust(VerifyError::TrustRoot {
+            origin: "TUF".to_owned(),
+            problem: "it cannot be reached".to_owned(),
+            source: Some(source.into()),
+        });
+        error.hint().unwrap()
+    };
+    let hint = unreachable(HostOptions::new().proxy(proxy)).await;
+    assert!(hint.starts_with("a proxy is set by"), "{hint}");
+    assert!(hint.contains("`trusted_root`"), "{hint}");
+    let hint = unreachable(HostOptions::new()).await;
+    assert!(hint.starts_with("is there a network"), "{hint}");
 }

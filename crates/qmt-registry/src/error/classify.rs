@@ -115,6 +115,20 @@ impl From<ClientError> for RegistryError {
     }
 }
 
+impl ClientError {
+    /// Whether a proxy may be what failed.
+    pub fn is_about_proxy(&self) -> bool {
+        matches!(
+            self,
+            Self::ProxyFailed { .. }
+                | Self::ProxyAnswer { .. }
+                | Self::ProxyVariable { .. }
+                | Self::Transport { proxy: Some(_), .. }
+                | Self::Timeout { proxy: Some(_), .. }
+        )
+    }
+}
+
 #[cfg(feature = "http")]
 impl ClientError {
     /// The error of the server itself, without the context of its role.
