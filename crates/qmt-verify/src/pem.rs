@@ -70,6 +70,11 @@ impl Label {
     }
 }
 
+/// Whether `text` begins with a block.
+pub(crate) fn is_pem(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(BEGIN.as_bytes())
+}
+
 /// Whether `text` has a block of PGP.
 pub(crate) fn has_pgp(text: &[u8]) -> bool {
     let begin = format!("{BEGIN}{PGP}");

@@ -65,6 +65,9 @@ pub(crate) enum Reason {
     UnloggedKey { key: String },
     #[error("the signature is not valid")]
     Signature(#[source] BoxError),
+    /// The signature of a known key, which something changed on the way.
+    #[error("the signature is not valid")]
+    DamagedSignature(#[source] BoxError),
     #[error("{}; the policy requires {expected}", signed_by(.found.as_deref()))]
     OtherIdentity {
         found: Option<String>,
@@ -77,16 +80,16 @@ pub(crate) enum Reason {
     },
     #[error("the certificate names two issuers, `{old}` and `{new}`")]
     IssuerConflict { old: String, new: String },
-    #[error("the workflow's {claim} is `{found}`; the policy requires `{expected}`")]
+    #[error("{}; the policy requires `{expected}`", claimed(*.claim, .found.as_deref()))]
     OtherClaim {
         claim: Claim,
-        found: String,
+        found: Option<String>,
         expected: String,
     },
-    #[error("the annotation `{name}` is `{found}`; the policy requires `{expected}`")]
+    #[error("{}; the policy requires `{expected}`", annotated(.name, .found.as_deref()))]
     OtherAnnotation {
         name: String,
-        found: String,
+        found: Option<String>,
         expected: String,
     },
     #[error("names the image `{found}`; `signed_name = \"match\"` requires `{expected}`")]
@@ -158,7 +161,7 @@ impl Reason {
             Self::Time(_) => RejectionCode::Time,
             Self::Log(_) | Self::LogMismatch(_) => RejectionCode::Log,
             Self::NoLog | Self::UnloggedKey { .. } => RejectionCode::NoLog,
-            Self::Signature(_) => RejectionCode::Signature,
+            Self::Signature(_) | Self::DamagedSignature(_) => RejectionCode::Signature,
             Self::OtherIdentity { .. } => RejectionCode::OtherIdentity,
             Self::OtherIssuer { .. } => RejectionCode::OtherIssuer,
             Self::IssuerConflict { .. } => RejectionCode::IssuerConflict,
@@ -188,6 +191,11 @@ impl Reason {
                 ..
             } => "try again later".to_owned(),
             Self::PartOfList(_) => PART_OF_LIST.to_owned(),
+            Self::DamagedSignature(_) => {
+                "copy or export the image again together with its signatures, \
+                                          or have it signed again"
+                    .to_owned()
+            }
             Self::OnlyChild { keys_only: true } => {
                 "sign the index itself: `cosign sign --key KEY` with its digest".to_owned()
             }
@@ -342,6 +350,20 @@ fn signed_by(found: Option<&str>) -> String {
     found.map_or_else(
         || "its certificate names no signer".to_owned(),
         |found| format!("is signed by `{found}`"),
+    )
+}
+
+fn claimed(claim: Claim, found: Option<&str>) -> String {
+    found.map_or_else(
+        || format!("the certificate names no {claim} of a workflow"),
+        |found| format!("the workflow's {claim} is `{found}`"),
+    )
+}
+
+fn annotated(name: &str, found: Option<&str>) -> String {
+    found.map_or_else(
+        || format!("the annotation `{name}` is missing"),
+        |found| format!("the annotation `{name}` is `{found}`"),
     )
 }
 

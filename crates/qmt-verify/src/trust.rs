@@ -214,7 +214,13 @@ impl TrustRoot {
         if info.logs == 0 && info.certificate_authorities == 0 && info.timestamp_authorities == 0 {
             let cause = info.unusable.first().map(|one| format!(" ({one})"));
             let cause = cause.unwrap_or_default();
-            let problem = format!("holds no usable key or certificate{cause}");
+            let problem = if info.ct_logs > 0 {
+                "has only the keys of certificate transparency logs (`ctfe_keys`): no signature can be \
+                 verified without `fulcio_certs` and `rekor_pub_keys`"
+                    .to_owned()
+            } else {
+                format!("holds no usable key or certificate{cause}")
+            };
             return Err(VerifyError::trust(source, problem));
         }
         Ok(Self {

@@ -179,7 +179,7 @@ impl<'a> Check<'a> {
             if found != Some(expected) {
                 return Err(Reason::OtherAnnotation {
                     name: name.clone(),
-                    found: found.map_or("missing", String::as_str).to_owned(),
+                    found: found.cloned(),
                     expected: expected.clone(),
                 });
             }

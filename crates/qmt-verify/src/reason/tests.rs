@@ -35,3 +35,35 @@ fn a_log_entry_from_the_future_is_about_time() {
     assert_eq!(rejection.code, RejectionCode::Time);
     assert!(rejection.hint.contains("clock"), "{}", rejection.hint);
 }
+
+/// What a certificate or a signature lacks is not written like a value, and a damaged signature is
+/// copied again.
+#[test]
+fn missing_values_are_no_names() {
+    let expected = || "acme/echo".to_owned();
+    let text = |reason: Reason| reason.reject("x", None).reason;
+    let claim = text(Reason::OtherClaim {
+        claim: Claim::Repository,
+        found: None,
+        expected: expected(),
+    });
+    let words =
+        "the certificate names no repository of a workflow; the policy requires `acme/echo`";
+    assert_eq!(claim, words);
+    let annotation = text(Reason::OtherAnnotation {
+        name: "env".to_owned(),
+        found: None,
+        expected: expected(),
+    });
+    assert!(
+        annotation.starts_with("the annotation `env` is missing;"),
+        "{annotation}"
+    );
+    let damaged = Reason::DamagedSignature("it was changed".into()).reject("x", None);
+    assert_eq!(damaged.code, RejectionCode::Signature);
+    assert!(
+        damaged.hint.starts_with("copy or export the image again"),
+        "{}",
+        damaged.hint
+    );
+}

@@ -118,7 +118,7 @@ impl Claims {
             if missing || wrong.is_some() {
                 return Err(Reason::OtherClaim {
                     claim,
-                    found: wrong.unwrap_or("missing").to_owned(),
+                    found: wrong.map(str::to_owned),
                     expected: expected.to_owned(),
                 });
             }

@@ -136,9 +136,10 @@ impl SignatureVerifier {
         let Some(scheme) = scheme(signature, &key.der, key.algorithm)? else {
             let expected = format!("`{}`", key.name);
             return Err(if is_cut(raw_signature(bundle)?.as_bytes()) {
-                Reason::signature("it is longer or shorter than its first bytes say")
+                Reason::DamagedSignature("it is longer or shorter than its first bytes say".into())
             } else if key.is_named_in(bundle) {
-                Reason::signature(format!("it names {expected}, and was damaged or changed"))
+                let reason = format!("it names {expected}, and was damaged or changed");
+                Reason::DamagedSignature(reason.into())
             } else {
                 Reason::OtherKey { expected }
             });

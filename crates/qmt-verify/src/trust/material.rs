@@ -9,6 +9,7 @@ use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
 
 use super::issuers::{self, Issued, NO_AUTHORITY};
+use crate::pem;
 
 /// The media type of a trusted root that is made here.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
@@ -33,6 +34,11 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
             return "has several trusted roots, one per line, as `gh attestation trusted-root` \
                     writes them; keep only the line of the Sigstore instance that made the \
                     signatures"
+                .to_owned();
+        }
+        if pem::is_pem(json) {
+            return "is PEM, and not the JSON of a trusted root: name PEM files with `fulcio_certs` and \
+                    `rekor_pub_keys` instead"
                 .to_owned();
         }
         format!("is not JSON: {error}")

@@ -49,7 +49,7 @@ impl PemTrust {
         let mut fulcio = Vec::new();
         for path in &self.fulcio {
             // One authority per file: its certificates are each other's issuers.
-            let blocks = read(path, Label::Certificate)?;
+            let blocks = read(path, Label::Certificate, "fulcio_certs")?;
             for block in &blocks {
                 require_authority(path, &block.der)?;
             }
@@ -57,15 +57,15 @@ impl PemTrust {
         }
         let mut tsa = Vec::new();
         for path in &self.tsa {
-            for chain in chains(path, read(path, Label::Certificate)?)? {
+            for chain in chains(path, read(path, Label::Certificate, "tsa_certs")?)? {
                 tsa.push(authority(path, chain.into_iter()));
             }
         }
         let root = json!({
             "mediaType": MEDIA_TYPE,
-            "tlogs": logs(&self.rekor)?,
+            "tlogs": logs(&self.rekor, "rekor_pub_keys")?,
             "certificateAuthorities": fulcio,
-            "ctlogs": logs(&self.ctfe)?,
+            "ctlogs": logs(&self.ctfe, "ctfe_keys")?,
             "timestampAuthorities": tsa,
         });
         Ok(root.to_string().into_bytes())
@@ -73,10 +73,10 @@ impl PemTrust {
 }
 
 /// The keys in `paths` as logs, each named by the digest of its key.
-fn logs(paths: &[PathBuf]) -> Result<Vec<Value>, VerifyError> {
+fn logs(paths: &[PathBuf], setting: &str) -> Result<Vec<Value>, VerifyError> {
     let mut logs = Vec::new();
     for path in paths {
-        for block in read(path, Label::PublicKey)? {
+        for block in read(path, Label::PublicKey, setting)? {
             let id = hex::decode(Digest::sha256(&block.der).hex()).unwrap_or_default();
             logs.push(json!({
                 "baseUrl": path.display().to_string(),
@@ -115,8 +115,8 @@ fn authority(path: &Path, chain: impl Iterator<Item = Vec<u8>>) -> Value {
     })
 }
 
-/// Reads the blocks of a file, all of which must be of one kind.
-fn read(path: &Path, label: Label) -> Result<Vec<Block>, VerifyError> {
+/// Reads the blocks of a file that `setting` names, all of which must be of one kind.
+fn read(path: &Path, label: Label, setting: &str) -> Result<Vec<Block>, VerifyError> {
     let (text, _) = read_file(path)?;
     let expected = match label {
         Label::Certificate => "CERTIFICATE",
@@ -126,11 +126,24 @@ fn read(path: &Path, label: Label) -> Result<Vec<Block>, VerifyError> {
         Err(problem) => problem,
         Ok(blocks) if blocks.is_empty() => format!("holds no `{expected}` in PEM form"),
         Ok(blocks) => match blocks.iter().find(|block| block.label != label) {
-            Some(other) => format!("holds a `{}`, expected `{expected}`", other.name),
+            Some(other) => format!(
+                "holds a `{}`, expected `{expected}` for `{setting}`{}",
+                other.name,
+                settings_for(other.label)
+            ),
             None => return Ok(blocks),
         },
     };
     Err(VerifyError::trust(path.display().to_string(), problem))
+}
+
+/// Which settings a block is for that is in a file of another setting.
+fn settings_for(label: Label) -> &'static str {
+    match label {
+        Label::Certificate => "; certificates belong in `fulcio_certs` or `tsa_certs`",
+        Label::PublicKey => "; public keys belong in `rekor_pub_keys` or `ctfe_keys`",
+        _ => "",
+    }
 }
 
 /// Sorts certificates into chains from the signing certificate up to its root, by their signatures.

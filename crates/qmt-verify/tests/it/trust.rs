@@ -404,3 +404,28 @@ fn the_embedded_roots_are_usable() {
         with(root);
     }
 }
+
+/// Files of another kind: the error names the setting that they are for.
+#[test]
+fn files_of_another_setting_are_named() {
+    let sigstore = PrivateSigstore::new();
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| write(&folder, name, text);
+    let error = |pem: PemTrust| TrustRoot::from_pem(&pem).unwrap_err().to_string();
+    let (key, certificate) = (sigstore.rekor_pem(), sigstore.fulcio_pem());
+    let text = error(PemTrust::default().with_fulcio(file("key", &key)));
+    for words in ["for `fulcio_certs`", "belong in `rekor_pub_keys`"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let text = error(PemTrust::default().with_rekor(file("certificate", &certificate)));
+    for words in ["for `rekor_pub_keys`", "belong in `fulcio_certs`"] {
+        assert!(text.contains(words), "{text}");
+    }
+    // Keys that verify no signature alone.
+    let text = error(PemTrust::default().with_ctfe(file("ctfe", &sigstore.ctfe_pem())));
+    for words in ["has only the keys", "`fulcio_certs` and `rekor_pub_keys`"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let text = trust_json(&certificate).unwrap_err().to_string();
+    assert!(text.contains("is PEM, and not the JSON"), "{text}");
+}

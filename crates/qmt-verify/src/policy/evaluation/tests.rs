@@ -24,12 +24,12 @@ fn ladder() -> Vec<Reason> {
         },
         Reason::OtherClaim {
             claim: Claim::Ref,
-            found: found.clone(),
+            found: Some(found.clone()),
             expected: expected.clone(),
         },
         Reason::OtherAnnotation {
             name: "a".to_owned(),
-            found: found.clone(),
+            found: Some(found.clone()),
             expected: expected.clone(),
         },
         Reason::TooOld {
