@@ -18,16 +18,13 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::environment::Environment;
 use super::helper::Helper;
+use super::origin::AUTH_VARIABLE;
 use super::origin::CredentialOrigin;
 use super::store::Credential;
 use super::{entry, key};
 use crate::BoxError;
 use crate::error::{ClientError, CredentialError};
 use crate::limits::CREDENTIAL_FILE_MAX;
-
-/// The variable that has docker's credentials themselves, and not the name of a file.
-/// <https://github.com/docker/cli/pull/6171>
-pub(super) const AUTH_VARIABLE: &str = "DOCKER_AUTH_CONFIG";
 
 /// A credential, and where it comes from.
 pub(super) type CredentialWithOrigin = (Credential, CredentialOrigin);

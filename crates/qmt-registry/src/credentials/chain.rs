@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 
-use super::auth_file::{AUTH_VARIABLE, AuthFile, CredentialWithOrigin};
+use super::auth_file::{AuthFile, CredentialWithOrigin};
 use super::environment::Environment;
 use super::helper::HelperLimits;
+use super::origin::AUTH_VARIABLE;
 use super::origin::CredentialOrigin;
 use super::store::{Credential, CredentialStore};
 use crate::error::ClientError;

@@ -231,12 +231,12 @@ impl Helper {
                 Ok(ended)
             }
             Ok(Ok(None)) => {
-                Err(self
-                    .failed("it printed more than allowed (64 KiB unless lowered) and was ended"))
+                Err(self.failed("it printed more than allowed (at most 64 KiB) and was ended"))
             }
             Ok(Err(_)) => Err(self.failed("reading its output failed")),
-            Err(_) => Err(self
-                .failed("it took longer than allowed (30 seconds unless lowered) and was ended")),
+            Err(_) => {
+                Err(self.failed("it took longer than allowed (at most 30 seconds) and was ended"))
+            }
         }
     }
 

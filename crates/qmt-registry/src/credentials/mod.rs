@@ -27,6 +27,7 @@ mod store;
 pub use self::chain::CredentialChain;
 #[cfg(feature = "http")]
 pub use self::environment::Environment;
+pub(crate) use self::origin::AUTH_VARIABLE;
 pub use self::origin::CredentialOrigin;
 #[cfg(feature = "http")]
 pub use self::save::{LoggedIn, StoredIn};

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// The variable with the content of a credentials file, which docker and GitLab's runner read. In
+/// messages, its name is in place of the path. <https://github.com/docker/cli/pull/6171>
+pub(crate) const AUTH_VARIABLE: &str = "DOCKER_AUTH_CONFIG";
+
 /// Where the credential for a registry comes from, or why there may be no credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

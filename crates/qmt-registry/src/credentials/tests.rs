@@ -210,9 +210,12 @@ async fn entries_in_dockers_variable_are_used() {
     let error = home.find("quay.io").await.unwrap_err();
     let text = text_of(&error);
     assert!(
-        text.contains("DOCKER_AUTH_CONFIG") && !text.contains("canary"),
+        text.contains("variable `DOCKER_AUTH_CONFIG`") && !text.contains("canary"),
         "{text}"
     );
+    let detail: &ClientError = error.downcast_ref().unwrap();
+    let hint = detail.hint().unwrap();
+    assert!(hint.contains("or unset it"), "{hint}");
 }
 
 #[tokio::test]

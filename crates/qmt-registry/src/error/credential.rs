@@ -1,19 +1,19 @@
 //! Why a credential is missing or can't be used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::RegistryHost;
 
 use super::text::{at_key, from_variables};
 use crate::BoxError;
-use crate::credentials::CredentialOrigin;
+use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
 
 /// Why a credential is missing or can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
     /// A file with credentials exists and can't be used.
-    #[error("credentials file `{}`{}: {reason}", .path.display(), at_key(.key.as_ref()))]
+    #[error("{} `{}`{}: {reason}", kind_of_place(.path), .path.display(), at_key(.key.as_ref()))]
     File {
         /// The file.
         path: PathBuf,
@@ -111,4 +111,18 @@ pub enum WithheldReason {
     /// Over plain HTTP, the registry required a token before, and requires a password now.
     #[error("it required a token before, and requires a password over HTTP now")]
     WeakerChallenge,
+}
+
+/// Docker's credentials can be in a variable as well.
+fn kind_of_place(path: &Path) -> &'static str {
+    if is_variable(path) {
+        "variable"
+    } else {
+        "credentials file"
+    }
+}
+
+/// Whether `path` stands for [`AUTH_VARIABLE`].
+pub(super) fn is_variable(path: &Path) -> bool {
+    path == Path::new(AUTH_VARIABLE)
 }

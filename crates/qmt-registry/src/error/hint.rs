@@ -4,9 +4,12 @@ use qmt_oci_ref::RegistryHost;
 #[cfg(feature = "layout")]
 use qmt_storage::LayoutError;
 
+use super::credential::is_variable;
 use super::text::APACHE_HTTPS_EXPECTED;
 use super::{ClientError, CredentialError, HelperFailure, WithheldReason};
-use crate::credentials::CredentialOrigin;
+use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
+#[cfg(feature = "http")]
+use crate::http::RootCause;
 #[cfg(feature = "http")]
 use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX};
 use crate::redact::RedactedUrl;
@@ -100,6 +103,14 @@ impl ClientError {
                      answer with HTML"
                 ),
             }),
+            Self::Credential(CredentialError::File { path, key, .. }) if is_variable(path) => {
+                let what = key.as_ref();
+                let what = what.map_or_else(String::new, |key| format!("`{key}` in "));
+                Some(format!(
+                    "correct {what}the variable `{AUTH_VARIABLE}`, which holds the content of a \
+                     credentials file as JSON, or unset it"
+                ))
+            }
             Self::Credential(CredentialError::File {
                 key: Some(key),
                 replaced_by,
@@ -125,7 +136,7 @@ impl ClientError {
             }
             Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => {
                 Some(format!(
-                    "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"
+                    "set `{own}` for `{host}`; if it has no credential, set one of them to an empty string"
                 ))
             }
             Self::Tls(error) => error.hint(),
@@ -170,6 +181,10 @@ impl ClientError {
             | Self::ProxyVariable { .. }
             | Self::Transport { proxy: Some(_), .. }
             | Self::Timeout { proxy: Some(_), .. } => Some(PROXY.to_owned()),
+            Self::Timeout { url, .. } => Some(format!(
+                "try again later: `{}`, or the network on the way, is slow or drops packets",
+                url.address()
+            )),
             Self::Unreachable {
                 address,
                 from,
@@ -205,6 +220,7 @@ fn has_cause(
     error: &(dyn std::error::Error + 'static),
     is_it: impl Fn(&hyper::Error) -> bool,
 ) -> bool {
+    let error = error.downcast_ref().map_or(error, RootCause::of_client);
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(&is_it))
 }

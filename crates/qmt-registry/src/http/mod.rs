@@ -11,4 +11,4 @@ mod transport;
 pub(crate) use self::client::until;
 pub use self::client::{HttpRegistry, HttpRegistryBuilder};
 pub use self::transport::HostOptions;
-pub(crate) use self::transport::origin_key;
+pub(crate) use self::transport::{RootCause, origin_key};

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_oci_ref::{DigestAlgorithm, PinnedReference, RawManifest, Registry as _};
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, RawManifest, Registry as _, text};
 use qmt_registry::credentials::{Credential, CredentialChain, Environment};
-use qmt_registry::{ClientError, RegistryWriter as _};
+use qmt_registry::{ClientError, HttpRegistry, RegistryWriter as _};
 use qmt_testkit::{Auth, Fault, LoggedRequest};
 
 use crate::support::{
-    CANARY, Detail as _, MANIFEST, builder, client, full_text, image_behind, pull, resolve,
+    CANARY, Detail as _, MANIFEST, builder, client, full_text, image_behind, plain, pull, quick,
+    resolve,
 };
 
 fn hint(error: Option<&ClientError>) -> String {
@@ -131,4 +132,46 @@ async fn a_login_that_is_limited_can_be_tried_later() {
         let checked = client.check_credential(&server.host(), credential).await;
         assert_eq!(hint(checked.detail()), "try again later");
     }
+}
+
+/// Of what the HTTP client reports, the cause is shown, and not its layers.
+#[tokio::test]
+async fn only_the_cause_of_a_failed_request_is_shown() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    for host in [closed.to_string(), "no-such-name.invalid:80".to_owned()] {
+        let client = HttpRegistry::builder()
+            .host(host.parse().unwrap(), plain())
+            .limits(quick().tries(1))
+            .build()
+            .unwrap();
+        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let error = client.resolve(&reference).await.unwrap_err();
+        let messages = text::messages(&error);
+        assert!(messages.len() <= 2, "{messages:?}");
+        for layer in ["error sending request", "client error", "dns error"] {
+            let shown = messages.join(": ");
+            assert!(!shown.contains(layer), "{shown}");
+        }
+    }
+}
+
+/// A time-out names the request, and has a next step.
+#[tokio::test]
+async fn a_time_out_names_the_request() {
+    let server = image_behind(Auth::None).await;
+    server.fault(Fault::on("GET", "/v2/*/referrers/*").stall());
+    let limits = quick().referrers_timeout(std::time::Duration::from_millis(300));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let digest = Digest::sha256(MANIFEST);
+    let pin = PinnedReference::new(server.repository("acme/echo"), digest.clone());
+    let error = client.referrers(&pin).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(&format!("/v2/acme/echo/referrers/{digest}`")),
+        "{text}"
+    );
+    let hint = hint(error.detail());
+    assert!(hint.starts_with("try again later"), "{hint}");
 }

@@ -212,7 +212,7 @@ async fn auth_17_output_is_capped() {
         padded(limit).find("ghcr.io").await.unwrap().unwrap(),
         "me:pw"
     );
-    let over = "it printed more than allowed (64 KiB unless lowered) and was ended";
+    let over = "it printed more than allowed (at most 64 KiB) and was ended";
     assert_eq!(reason_of(padded(limit + 1).find("ghcr.io").await), over);
     let lowered = |output: u64| {
         let home = padded(100);
@@ -270,7 +270,7 @@ async fn auth_17_a_helper_that_hangs_is_ended_with_its_children() {
     let run = run.map(|_| None).map_err(RegistryError::from);
     assert_eq!(
         reason_of(run),
-        "it took longer than allowed (30 seconds unless lowered) and was ended"
+        "it took longer than allowed (at most 30 seconds) and was ended"
     );
     assert!(started.elapsed() < Duration::from_secs(20));
     // As it is and raised, it is the table's; lowered, what was said.

@@ -24,7 +24,7 @@ use self::buffers::Buffers;
 use super::manifest::is_html;
 use super::operation::{Operation, Request};
 use crate::blob::Proof;
-use crate::error::ClientError;
+use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
 use crate::http::transport::{Answer, Body, Failure, is_web_page, length};
 
@@ -222,8 +222,9 @@ impl Transfer {
             Ok(Ok(false)) => Ok(()), // The consumer is gone.
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                let endpoint = &self.operation.endpoint;
-                Err(endpoint.timed_out(endpoint.context.limits.total_timeout))
+                let limit = self.operation.endpoint.context.limits.total_timeout;
+                let url = self.whole().redacted();
+                Err(ClientError::timed_out(url, Phase::Finish, limit))
             }
         };
         if let Err(error) = outcome {

@@ -181,6 +181,6 @@ impl Inner {
             attempts: Attempts::new(limits, deadline),
         });
         let outcome = timeout_at(deadline, operation).await;
-        outcome.unwrap_or_else(|_| Err(endpoint.timed_out(limits.total_timeout)))
+        outcome.unwrap_or_else(|_| Err(endpoint.timed_out(None, limits.total_timeout)))
     }
 }

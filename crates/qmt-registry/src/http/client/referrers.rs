@@ -52,8 +52,14 @@ impl Operation {
             timeout_at(deadline, self.referrers_by_api(subject, &mut listed)),
             timeout_at(deadline, tag_reader.answer_under_tag(subject)),
         );
-        let by_api = by_api.unwrap_or_else(|_| Err(endpoint.timed_out(limit)));
-        let by_tag = by_tag.unwrap_or_else(|_| Err(endpoint.timed_out(limit)));
+        let timed_out = |rest: String| {
+            let request = (subject.repository(), &*rest);
+            endpoint.timed_out(Some(request), limit)
+        };
+        let by_api =
+            by_api.unwrap_or_else(|_| Err(timed_out(format!("referrers/{}", subject.digest()))));
+        let tag = Tag::for_referrers(subject.digest());
+        let by_tag = by_tag.unwrap_or_else(|_| Err(timed_out(format!("manifests/{tag}"))));
         if let Ok(false) = by_api {
             let host = endpoint.host.clone();
             events.send(RegistryEvent::ReferrersFallback { host });

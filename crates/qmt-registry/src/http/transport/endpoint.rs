@@ -132,9 +132,15 @@ impl Endpoint {
         self.kind.known()
     }
 
-    /// The error for an operation that was not finished within `limit`.
-    pub(crate) fn timed_out(&self, limit: Duration) -> ClientError {
-        ClientError::timed_out(RedactedUrl::from(&self.base), Phase::Finish, limit)
+    /// The error for an operation that was not finished within `limit`; without `rest`, of any request.
+    pub(crate) fn timed_out(
+        &self,
+        request: Option<(&Repository, &str)>,
+        limit: Duration,
+    ) -> ClientError {
+        let url = request.map(|(repository, rest)| self.url(repository, rest));
+        let url = RedactedUrl::from(url.as_ref().unwrap_or(&self.base));
+        ClientError::timed_out(url, Phase::Finish, limit)
     }
 
     /// The client for a `url` at the endpoint's own host. On another port, which the endpoint named,

@@ -1,6 +1,7 @@
 //! Attempts that failed: which error the caller sees, and whether another attempt can help.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::iter;
 use std::time::{Duration, SystemTime};
@@ -61,6 +62,30 @@ pub(crate) fn is_of_proxy(status: u16, is_of_server: bool) -> bool {
 #[error(transparent)]
 pub(super) struct UnreadableContent(pub(super) BoxError);
 
+/// What the HTTP client reports, of which only the innermost cause is shown: the others name the layers
+/// of the client.
+#[derive(Debug)]
+pub(crate) struct RootCause(reqwest::Error);
+
+impl RootCause {
+    /// The error with all its causes.
+    pub(crate) fn of_client(&self) -> &(dyn Error + 'static) {
+        &self.0
+    }
+}
+
+impl fmt::Display for RootCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cause = self.of_client();
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        fmt::Display::fmt(cause, f)
+    }
+}
+
+impl Error for RootCause {}
+
 /// Turns what the HTTP client reports into the error for `url`. Without a `connection`, a body broke.
 pub(crate) fn broken(
     url: RedactedUrl,
@@ -83,7 +108,7 @@ pub(crate) fn broken(
     // rustls writes its errors as code.
     let source = match causes().find_map(tls_of) {
         Some(cause) => tls(cause).into(),
-        None => error.without_url().into(),
+        None => RootCause(error.without_url()).into(),
     };
     let (reason, retryable) = match cause {
         Some(Cause::Upload(text)) => {

@@ -25,6 +25,7 @@ mod tests;
 
 pub(super) use self::body::{Body, length};
 pub(super) use self::endpoint::{API, Context, Endpoint};
+pub(crate) use self::failure::RootCause;
 pub(super) use self::failure::{Failure, is_of_proxy, retry_after};
 pub(super) use self::message::{
     ErrorBody, has_error_code, is_denied, is_registry_error, is_web_page,

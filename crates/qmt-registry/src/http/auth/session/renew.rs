@@ -1,5 +1,6 @@
 //! Acquires a token, with the credential of the session or anonymously.
 
+use qmt_oci_ref::text;
 use tokio::time::Instant;
 
 use super::refusal::{is_refusal, is_unusable};
@@ -24,7 +25,7 @@ impl LockedSession<'_> {
                 let events = &endpoint.context.events;
                 events.send(RegistryEvent::CredentialSkipped {
                     host: endpoint.host.clone(),
-                    reason: error.to_string(),
+                    reason: text::error_line(&error, None),
                 });
                 None
             }
