@@ -111,6 +111,8 @@ async fn an_answer_of_a_proxy_is_reported_as_its_own() {
                 }
                 Some(ClientError::ProxyFailed { reason, .. }) if status != 407 => {
                     assert!(reason.contains("`CONNECT`"), "{reason}");
+                    let text = full_text(&error);
+                    assert!(text.contains("the log of the proxy has it"), "{text}");
                 }
                 other => panic!("{other:?}"),
             }

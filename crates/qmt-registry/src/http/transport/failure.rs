@@ -62,6 +62,10 @@ pub(crate) fn is_of_proxy(status: u16, is_of_server: bool) -> bool {
 #[error(transparent)]
 pub(super) struct UnreadableContent(pub(super) BoxError);
 
+/// What is said of a tunnel that a proxy refuses: the HTTP client drops the status.
+const UNKNOWN_STATUS: &str =
+    "the status of its answer is not known here; the log of the proxy has it";
+
 /// What the HTTP client reports, of which only the innermost cause is shown: the others name the layers
 /// of the client.
 #[derive(Debug)]
@@ -108,6 +112,7 @@ pub(crate) fn broken(
     // rustls writes its errors as code.
     let source = match causes().find_map(tls_of) {
         Some(cause) => tls(cause).into(),
+        None if let Some(Tunnel::Refused { is_http: true, .. }) = tunnel => UNKNOWN_STATUS.into(),
         None => RootCause(error.without_url()).into(),
     };
     let (reason, retryable) = match cause {
@@ -130,7 +135,7 @@ pub(crate) fn broken(
         // The server closed the connection during the TLS handshake.
         Some(Cause::Cut) if is_connect && !is_of_proxy => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
-        None if let Some(Tunnel::Refused { reason }) = tunnel => (Some(reason), false),
+        None if let Some(Tunnel::Refused { reason, .. }) = tunnel => (Some(reason), false),
         _ if is_connect && is_of_proxy => (Some("it can't be reached"), true),
         _ => (None, is_request_valid),
     };
@@ -237,7 +242,7 @@ enum Tunnel {
     /// The proxy requires a user name and a password.
     Unauthorized,
     /// The proxy does not connect to the server.
-    Refused { reason: &'static str },
+    Refused { reason: &'static str, is_http: bool },
 }
 
 impl Tunnel {
@@ -245,16 +250,21 @@ impl Tunnel {
     fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let text = error.to_string();
         let kinds = [
-            ("tunnel error: ", "it refuses the `CONNECT` request"),
-            ("SOCKS error: ", "it refuses to connect to the server"),
+            ("tunnel error: ", "it refuses the `CONNECT` request", true),
+            (
+                "SOCKS error: ",
+                "it refuses to connect to the server",
+                false,
+            ),
         ];
         let mut kinds = kinds.into_iter();
-        let (rest, reason) =
-            kinds.find_map(|(kind, reason)| Some((text.strip_prefix(kind)?, reason)))?;
+        let (rest, reason, is_http) = kinds.find_map(|(kind, reason, is_http)| {
+            Some((text.strip_prefix(kind)?, reason, is_http))
+        })?;
         Some(match rest {
             "failed to create underlying connection" => Self::NotReached,
             "proxy authorization required" => Self::Unauthorized,
-            _ => Self::Refused { reason },
+            _ => Self::Refused { reason, is_http },
         })
     }
 }
