@@ -17,6 +17,7 @@ use qmt_oci_ref::text::escape;
 use wasmtime_of_extism::Trap;
 
 use crate::error::{BoxError, LoadError};
+use crate::grants::guest_folder;
 use crate::limits::LoadOptions;
 use crate::loader::{Artifact, Loader, Preflight};
 use crate::plugin::Plugin;
@@ -129,6 +130,7 @@ fn manifest(artifact: &Artifact, options: &LoadOptions) -> Result<Manifest, Load
             let rule = "crate extism does not keep plugins from writing; use `WasmLoader`";
             return Err(refused(&shown, rule));
         }
+        guest_folder(guest).map_err(|(rule, _)| refused(&shown, rule))?;
         paths.insert(shown, guest.clone());
     }
     let pages = u32::try_from(options.limits.memory_max / PAGE).unwrap_or(u32::MAX);

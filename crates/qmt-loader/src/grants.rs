@@ -9,6 +9,25 @@ use crate::limits::LoadOptions;
 /// The mark of a folder that can only be read.
 const READ_ONLY: &str = "ro:";
 
+/// What follows a colon in the paths of `docker run --volume`.
+const DOCKER_OPTIONS: [&str; 15] = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "U",
+    "O",
+    "nocopy",
+    "cached",
+    "delegated",
+    "consistent",
+    "shared",
+    "slave",
+    "private",
+    "rslave",
+    "rprivate",
+];
+
 /// The rule that a grant breaks, and the error of the operating system if there is one.
 pub(crate) type Refused = (&'static str, Option<io::Error>);
 
@@ -19,8 +38,15 @@ pub(crate) fn host_folder(host: &Path) -> Result<(bool, PathBuf), Refused> {
     if !host.is_absolute() {
         return Err(("the host folder must be an absolute path", None));
     }
-    let host =
-        std::fs::canonicalize(host).map_err(|error| ("the host folder must exist", Some(error)))?;
+    let host = std::fs::canonicalize(host).map_err(|error| {
+        let rule = if has_docker_options(host) {
+            "the host folder must exist, without an option at its end; `ro:` before it makes it \
+             read-only: `\"ro:/srv/data\" = \"/data\"`"
+        } else {
+            "the host folder must exist"
+        };
+        (rule, Some(error))
+    })?;
     if !host.is_dir() {
         return Err(("the host path must be a folder", None));
     }
@@ -34,6 +60,29 @@ pub(crate) fn without_mark(host: &Path) -> (bool, &Path) {
         Some(host) => (true, Path::new(host)),
         None => (false, host),
     }
+}
+
+fn has_docker_options(host: &Path) -> bool {
+    let options = host.to_str().and_then(|host| host.rsplit_once(':'));
+    options.is_some_and(|(_, options)| {
+        let mut options = options.split(',');
+        options.all(|option| DOCKER_OPTIONS.contains(&option))
+    })
+}
+
+/// Returns the path under which a Wasm plugin sees a folder. What could be meant as a mode, as in
+/// `/data:ro` or `ro`, is refused: the folder would be writable.
+#[cfg(feature = "wasm")]
+pub(crate) fn guest_folder(guest: &Path) -> Result<&str, Refused> {
+    let guest = guest
+        .to_str()
+        .ok_or(("the plugin's folder must be UTF-8", None))?;
+    if guest.contains(':') || !guest.starts_with('/') || guest.split('/').any(|part| part == "..") {
+        let rule = "the plugin's folder must be an absolute path without `:` and `..`; `ro:` before \
+                    the host's folder makes it read-only: `\"ro:/srv/data\" = \"/data\"`";
+        return Err((rule, None));
+    }
+    Ok(guest)
 }
 
 /// Returns the configuration with the variables that are granted. An error names the variable.

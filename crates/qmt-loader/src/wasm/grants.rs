@@ -44,8 +44,10 @@ impl Grants {
         let mut folders: Vec<Folder> = Vec::new();
         for (host, guest) in &options.allow.paths {
             let shown = host.display().to_string();
+            // The pair as a config has it.
+            let pair = format!("{:?} = {:?}", shown, guest.display().to_string());
             let granted =
-                folder(host, guest).map_err(|(rule, source)| refused(&shown, rule, source))?;
+                folder(host, guest).map_err(|(rule, source)| refused(&pair, rule, source))?;
             if folders.iter().any(|other| other.guest == granted.guest) {
                 let rule = "another folder is granted under the same name";
                 return Err(refused(&shown, rule, None));
@@ -64,13 +66,9 @@ impl Grants {
 /// Resolves a host folder to where it is now, so that a link cannot be turned later.
 fn folder(host: &Path, guest: &Path) -> Result<Folder, Refused> {
     let (read_only, host) = grants::host_folder(host)?;
-    let guest = guest
-        .to_str()
-        .filter(|guest| !guest.is_empty())
-        .ok_or(("the guest folder must be UTF-8 and not empty", None))?;
     Ok(Folder {
         host,
-        guest: guest.to_owned(),
+        guest: grants::guest_folder(guest)?.to_owned(),
         read_only,
     })
 }
@@ -137,6 +135,52 @@ mod tests {
         assert!(rule(&granted(Path::new("ro:relative"))).contains("absolute"));
         assert!(rule(&granted(&real.join("missing"))).contains("exist"));
         assert!(rule(&granted(&real.join("file"))).contains("be a folder"));
+    }
+
+    /// WASM-08: docker's form of a read-only folder never grants a writable one.
+    #[test]
+    fn a_mode_in_the_wrong_place_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let host = home.path().to_str().unwrap();
+        let granted = |host: &str, guest: &str| {
+            let mut options = LoadOptions::default();
+            options.allow.paths.insert(host.into(), guest.into());
+            options
+        };
+        for guest in [
+            "/data:ro",
+            "/data:rw",
+            "/data:z",
+            "/data:ro,z",
+            "/data:",
+            "ro:/data",
+            ":/data",
+            "ro",
+            "rw",
+            "data",
+            ".",
+            "",
+            "/data/../x",
+            "/..",
+        ] {
+            for host in [host, &format!("ro:{host}")] {
+                let rule = rule(&granted(host, guest));
+                assert!(
+                    rule.contains("`\"ro:/srv/data\" = \"/data\"`"),
+                    "{guest}: {rule}"
+                );
+            }
+        }
+        for suffix in [":ro", ":rw", ":z", ":ro,Z", ":cached"] {
+            let rule = rule(&granted(&format!("{host}{suffix}"), "/data"));
+            assert!(
+                rule.contains("`\"ro:/srv/data\" = \"/data\"`"),
+                "{suffix}: {rule}"
+            );
+        }
+        for guest in ["/", "/data", "/data/", "/a/b.c/..d"] {
+            Grants::new("p", &granted(host, guest)).unwrap();
+        }
     }
 
     #[test]

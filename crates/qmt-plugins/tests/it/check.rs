@@ -124,6 +124,22 @@ async fn what_would_fail_later_is_found() {
             "allow",
             "must exist",
         ),
+        // In docker's form, it would be writable.
+        (
+            "path = \"echo.wasm\"\nallow = { paths = { \"/\" = \"/d:ro\" } }",
+            "allow",
+            "`\"ro:/srv/data\" = \"/data\"`",
+        ),
+        (
+            "path = \"oci://a.b/c\"\nallow = { paths = { \"/\" = \"ro:/d\" } }",
+            "allow",
+            "`\"ro:/srv/data\" = \"/data\"`",
+        ),
+        (
+            "path = \"echo.wasm\"\nallow = { paths = { \"/:ro\" = \"/d\" } }",
+            "allow",
+            "`\"ro:/srv/data\" = \"/data\"`",
+        ),
         (
             "path = \"echo.wasm\"\nallow = { env = [\"A*\"] }",
             "allow",
