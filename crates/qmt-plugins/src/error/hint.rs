@@ -261,11 +261,21 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
     if let Some(problem) = scope_problem(reference) {
         return Some(format!("{hint}: {problem}"));
     }
-    let place = match source {
-        VerifyError::Refused { scope: applied, .. } if *applied == scope => {
-            format!(", in place of the policy of `{scope}`")
-        }
-        _ => String::new(),
+    let is_of_scope =
+        matches!(source, VerifyError::Refused { scope: applied, .. } if *applied == scope);
+    // The rest of the policy stays as it is.
+    if is_of_scope
+        && rejection.code == RejectionCode::NoLog
+        && let Some(entry) = entry(line)
+    {
+        return Some(format!(
+            "{hint}; in the policy of `{scope}`, change its entry of `any_of` to:\n{entry}"
+        ));
+    }
+    let place = if is_of_scope {
+        format!(", in place of the policy of `{scope}`")
+    } else {
+        String::new()
     };
     let rest = match source {
         VerifyError::Refused {
@@ -280,4 +290,10 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         "{hint}{place}{rest}:\n[[oci.policy]]\nscope = {}\n{line}",
         toml::Value::from(scope)
     ))
+}
+
+/// Returns the signer of a line for `[[oci.policy]]`.
+fn entry(line: &str) -> Option<toml::Value> {
+    let policy: toml::Table = line.parse().ok()?;
+    policy.get("any_of")?.get(0).cloned()
 }

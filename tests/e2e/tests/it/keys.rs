@@ -218,6 +218,99 @@ fn what_hints_about_keys_propose_works_when_it_is_pasted() {
     scene.works(&scene.config("", &block(&why.stdout)));
 }
 
+/// What a config has already does not make the lines useless.
+#[test]
+fn what_hints_propose_fits_into_a_config_that_has_policies() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    let host = scene.registry.host().to_string();
+    let end = format!(
+        "[registries.\"{host}\"]\nplain_http = true\n\
+         [[providers]]\nname = \"greeter\"\npath = \"oci://{host}/acme/greeter:1\"\n"
+    );
+    let yaml_end = format!(
+        "registries:\n  {host:?}:\n    plain_http: true\n\
+         providers:\n- name: greeter\n  path: oci://{host}/acme/greeter:1\n"
+    );
+    // Each config, with its place for the lines and what they replace, and the first line.
+    for (file, config, first) in [
+        (
+            "same.toml",
+            format!(
+                "[oci]\ntrusted_root = \"embedded\"\n[[oci.policy]]\n\
+                 scope = \"{host}/acme/greeter\"\nsigned_name = \"any\"\n\
+                 any_of = [«{{ key = \"team.pub\" }}»]\n{end}"
+            ),
+            "{ key = \"team.pub\", transparency_log = \"optional\" }",
+        ),
+        (
+            "inline.toml",
+            format!(
+                "[oci]\ntrusted_root = \"embedded\"\npolicy = [\n«»\n\
+                 {{ scope = \"{host}/acme/*\", any_of = [{{ key = \"team.pub\" }}] }}]\n{end}"
+            ),
+            "# at the start of the list `policy` in `[oci]`",
+        ),
+        (
+            "keys.yaml",
+            format!("oci:\n«»\n  trusted_root: embedded\n  public_keys: team.pub\n{yaml_end}"),
+            "# below `oci:`",
+        ),
+        (
+            "policies.yaml",
+            format!(
+                "oci:\n  trusted_root: embedded\n  policy:\n«»\n    - scope: {host}/acme/*\n      \
+                 any_of: [key: team.pub]\n{yaml_end}"
+            ),
+            "# below `policy:` of `oci:`",
+        ),
+        (
+            "same.yaml",
+            format!(
+                "oci:\n  trusted_root: embedded\n  policy:\n  - scope: {host}/acme/greeter\n    \
+                 any_of:\n    «- key: team.pub»\n{yaml_end}"
+            ),
+            "- key: team.pub",
+        ),
+    ] {
+        let (before, rest) = config.split_once('«').unwrap();
+        let (replaced, after) = rest.split_once('»').unwrap();
+        let verify = |config: &str| {
+            scene.desk.write(file, config);
+            let options = ["--config", file, "--cache-dir", "cache"];
+            scene
+                .desk
+                .run(&[&["verify", "greeter"][..], &options].concat())
+        };
+        let refused = verify(&format!("{before}{replaced}{after}"));
+        assert_eq!(refused.code, Some(3), "{file}\n{}", refused.transcript());
+        let indent = before.rsplit('\n').next().unwrap_or_default();
+        let indent = if indent.trim().is_empty() { indent } else { "" };
+        let lines = block_from(&refused.stderr, first);
+        let lines = lines.replace('\n', &format!("\n{indent}"));
+        let pasted = format!("{before}{lines}{after}");
+        let answer = verify(&pasted);
+        assert_eq!(answer.code, Some(0), "{pasted}\n{}", answer.transcript());
+    }
+}
+
+/// The lines from `first` to the end of a message, without the indentation of all of them.
+fn block_from(text: &str, first: &str) -> String {
+    let mut lines = text
+        .lines()
+        .skip_while(|line| line.trim() != first)
+        .peekable();
+    let width = match lines.peek() {
+        Some(line) => line.len() - line.trim_start().len(),
+        None => panic!("no {first} in {text}"),
+    };
+    let lines = lines.map_while(|line| {
+        let (margin, line) = line.split_at_checked(width)?;
+        margin.trim().is_empty().then_some(line)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Makes a config of the lines that were proposed.
 type Config<'a> = &'a dyn Fn(&str) -> String;
 

@@ -194,20 +194,22 @@ fn check_keys_have_a_log(oci: &OciConfig) -> Check {
          signatures without a log, such as those of `qmt-plugins publish --sign-key`",
         key.display()
     );
-    let (place, accepting) = match place {
+    let (place, change, accepting) = match place {
         None => (
             "oci.public_keys".to_owned(),
+            "add to `[oci]`",
             "transparency_log = \"optional\"".to_owned(),
         ),
         Some((index, entry)) => {
             let key = toml::Value::from(key.display().to_string());
             (
                 format!("oci.policy[{index}].any_of[{entry}]"),
+                "change this entry to",
                 format!("{{ key = {key}, transparency_log = \"optional\" }}"),
             )
         }
     };
-    let rule = format!("{rule}, with `transparency_log = \"optional\"`:\n{accepting}");
+    let rule = format!("{rule}, with `transparency_log = \"optional\"`; {change}:\n{accepting}");
     fail(place, rule)
 }
 
