@@ -12,7 +12,8 @@ pub(crate) use self::scheme::{begins_with_host, is_like_image};
 use self::scheme::{check_scheme, check_web_address, without_sha256};
 use crate::config::path::{expand, is_file_url};
 
-const OCI: &str = "oci://";
+/// How the path of an image in a registry begins.
+pub(crate) const OCI: &str = "oci://";
 /// How the path of an image in a layout begins, and the scope of a policy for layouts.
 pub(crate) const LAYOUT: &str = "oci-layout://";
 const HTTPS: &str = "https://";

@@ -51,10 +51,28 @@ pub(crate) async fn add(global: &Global, output: &Output, add: &Add) -> CommandR
         })?;
     let host = session::host(global, output, added)?;
     let target = Target::named(host.config(), name)?;
-    let artifact = host.fetch_target(&target).await?;
+    let artifact = host.fetch_target(&target).await.map_err(unnamed)?;
     file.append(name, &path).map_err(Error::from)?;
     output.note(format!("added `{name}` to {}", file.path().display()));
     let summary = artifact.summary();
     let data = serde_json::to_value(&summary).unwrap_or_default();
     output.result(&data, &describe(name, &summary))
+}
+
+/// Names the image by its reference: the config does not have its name yet.
+fn unnamed(error: Error) -> Error {
+    match error {
+        Error::Offline {
+            reference,
+            missing,
+            rule,
+            ..
+        } => Error::Offline {
+            plugin: reference.clone(),
+            reference,
+            missing,
+            rule,
+        },
+        error => error,
+    }
 }

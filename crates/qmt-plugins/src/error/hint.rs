@@ -18,6 +18,7 @@ use super::{Error, ErrorKind as Kind, registry_cause};
 use crate::config::spelling::nearest;
 use crate::config::{ConfigError, scope_of, scope_problem};
 use crate::lockfile::LockfileError;
+use crate::source::OCI;
 
 /// The names of a folder that are compared with that of a missing file.
 const NAMES_MAX: usize = 1000;
@@ -110,10 +111,15 @@ impl Error {
             Self::NotImported { .. } => {
                 Some("import it first, with `qmt-plugins cache import`".to_owned())
             }
-            Self::Offline { rule, .. } => Some(format!(
-                "run `qmt-plugins pull` once without {rule} where the network can be used, or \
-                 run `qmt-plugins cache import` with a file that another machine exported"
-            )),
+            Self::Offline { plugin, rule, .. } => {
+                // An image that the config does not name is called by its reference.
+                let reference = plugin.strip_prefix(OCI).map(shell_word);
+                let reference = reference.map(|one| format!(" {one}")).unwrap_or_default();
+                Some(format!(
+                    "run `qmt-plugins pull{reference}` once without {rule} where the network can be \
+                     used, or run `qmt-plugins cache import` with a file that another machine exported"
+                ))
+            }
             _ => None,
         }
     }

@@ -80,6 +80,35 @@ fn a_trust_root_that_is_not_stored_is_not_found() {
     );
 }
 
+/// The command that a hint names fetches the image, also where the config does not name it.
+#[test]
+fn the_command_that_ends_offline_work_fetches_the_image() {
+    let scene = Scene::new();
+    let host = scene.registry.host().to_string();
+    let config = scene.config("").replace("acme/greet:1", "acme/other:1");
+    let reference = format!("{host}/acme/greet:1");
+    let (named, pull) = (scene.config(""), format!("pull {reference}"));
+    for (config, arguments, pull) in [
+        (&config, &["verify", &*reference][..], &*pull),
+        (&config, &["add", &reference, "--name", "new"], &pull),
+        (&config, &["inspect", &reference], &pull),
+        (&config, &["run", &reference, "greet"], &pull),
+        (&named, &["run", "greet", "greet"], "pull"),
+    ] {
+        let refused = scene.with(config, &[arguments, &["--offline"]].concat());
+        assert_eq!(refused.code, Some(4), "{}", refused.transcript());
+        let messages = refused.messages();
+        let command = format!("`qmt-plugins --config other.toml {pull}`");
+        assert!(messages.contains(&command), "{messages}");
+    }
+    for (config, pulled) in [(&config, &*reference), (&named, "greet")] {
+        let pull = scene.with(config, &["pull", pulled]);
+        assert_eq!(pull.code, Some(0), "{}", pull.transcript());
+        let verify = scene.with(config, &["verify", pulled, "--offline"]);
+        assert_eq!(verify.code, Some(0), "{}", verify.transcript());
+    }
+}
+
 /// A right that can't be granted is a mistake in the config, as `config check` says.
 #[test]
 fn a_right_that_can_not_be_granted_is_a_mistake_in_the_config() {
