@@ -150,10 +150,10 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
         _ => false,
     };
     // Only the log requires a trust root then.
-    let has_no_root = match &error {
-        Error::Trust(VerifyError::NotStored { .. }) => true,
-        Error::Trust(_) => error.kind() == ErrorKind::Network,
-        _ => false,
+    let has_no_root = match error.trust() {
+        Some(VerifyError::NotStored { .. }) => true,
+        Some(_) => error.kind() == ErrorKind::Network,
+        None => false,
     };
     let (has_key, has_identity) = (signer.key.is_some(), signer.certificate_identity.is_some());
     let requires_log = !signer.insecure_ignore_tlog;

@@ -246,8 +246,15 @@ impl PluginHost {
         refreshed.await?;
         let mut context = self.prepare(target)?;
         self.check_writers().await?;
-        let trust = trust::of(self, context.request.reference.repository(), context.now).await?;
-        context.trust = Some(trust);
+        let trust = trust::of(self, context.request.reference.repository(), context.now).await;
+        context.trust = Some(trust.map_err(|error| match error {
+            Error::Trust(source) => Error::Unverifiable {
+                plugin: target.name().to_owned(),
+                reference: target.source().to_string(),
+                source,
+            },
+            error => error,
+        })?);
         Ok(context)
     }
 

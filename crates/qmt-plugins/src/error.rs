@@ -86,6 +86,15 @@ pub enum Error {
     },
     /// Trust material or policy can't be used.
     Trust(VerifyError),
+    /// Trust material or policy can't be used to verify a plugin.
+    Unverifiable {
+        /// The plugin.
+        plugin: String,
+        /// The image.
+        reference: String,
+        /// Why.
+        source: VerifyError,
+    },
     /// The tag names a version that was signed before the one in the lockfile, or that is not
     /// proven to be signed later.
     Rollback {
@@ -287,12 +296,20 @@ impl Error {
         Self::Unsupported { plugin, what }
     }
 
+    /// Returns why trust material or policy can't be used, if that is the error.
+    pub fn trust(&self) -> Option<&VerifyError> {
+        match self {
+            Self::Trust(source) | Self::Unverifiable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
     /// Reports whether the same call can succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Registry { source, .. } => source.is_retryable(),
             Self::NotVerified { source, .. } => source.is_retryable(),
-            Self::Artifact { .. } | Self::Trust(_) => {
+            Self::Artifact { .. } | Self::Trust(_) | Self::Unverifiable { .. } => {
                 registry_cause(self).is_some_and(RegistryError::is_retryable)
             }
             Self::Cache { source, .. } => source.is_retryable(),

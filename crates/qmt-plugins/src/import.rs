@@ -77,7 +77,7 @@ impl PluginHost {
         let (mut kept, mut is_judged) = (Vec::new(), false);
         for (reference, digest) in std::mem::take(&mut transfer.tags) {
             let checked = self.check_move(&reference, &digest).await;
-            is_judged |= !matches!(checked, Err(Error::Trust(_)));
+            is_judged |= !matches!(checked, Err(Error::Unverifiable { .. }));
             match checked {
                 Ok(()) => {
                     self.cache.set_ref(&reference, &digest, now).await?;
@@ -91,7 +91,10 @@ impl PluginHost {
         }
         // Without a trust root, each tag has the same reason.
         if !is_judged && let Some(tag) = kept.pop() {
-            return Err(tag.reason);
+            return Err(match tag.reason {
+                Error::Unverifiable { source, .. } => Error::Trust(source),
+                reason => reason,
+            });
         }
         let not_locked = self.not_locked(&transfer).await?;
         Ok(ImportReport {

@@ -37,8 +37,10 @@ impl Error {
                 );
                 Some(format!("`qmt-plugins update {plugin}` {hint}"))
             }
-            Self::Trust(VerifyError::NotStored { .. }) => Some(STORED_TRUST.to_owned()),
-            Self::Trust(_) if self.kind() == Kind::Network && !is_tls => {
+            _ if matches!(self.trust(), Some(VerifyError::NotStored { .. })) => {
+                Some(STORED_TRUST.to_owned())
+            }
+            _ if self.trust().is_some() && self.kind() == Kind::Network && !is_tls => {
                 // What a proxy does is known better than by this.
                 let proxy = client_error.filter(|error| error.is_about_proxy());
                 let hint = proxy.and_then(ClientError::hint);

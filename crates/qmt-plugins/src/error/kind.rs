@@ -48,12 +48,16 @@ impl Error {
             // Whatever was to be written.
             _ if is_disk_full(self) => ErrorKind::Failure,
             // An unreachable TUF repository is not a mistake in the config.
-            Self::Trust(source)
+            Self::Trust(source) | Self::Unverifiable { source, .. }
                 if registry_cause(source).is_some_and(RegistryError::is_network) =>
             {
                 ErrorKind::Network
             }
             Self::Trust(VerifyError::NotStored { .. })
+            | Self::Unverifiable {
+                source: VerifyError::NotStored { .. },
+                ..
+            }
             | Self::UnknownPlugin { .. }
             | Self::Source { .. }
             | Self::Offline { .. }
@@ -61,6 +65,7 @@ impl Error {
             Self::Config(_)
             | Self::Lockfile(_)
             | Self::Trust(_)
+            | Self::Unverifiable { .. }
             // What `cache_dir` names can't be a cache.
             | Self::Cache {
                 source: CacheError::UnsafeFolder { .. } | CacheError::NoFolder,

@@ -59,16 +59,15 @@ impl fmt::Display for Error {
                 source,
             } => f.write_str(&kind::not_verified(plugin, reference, source)),
             Self::Unsigned { plugin, what } => write!(f, "`{plugin}` has no signature: {what}"),
-            Self::Trust(_) if self.kind() == ErrorKind::Network => {
-                f.write_str("the trust root can't be fetched")
+            Self::Trust(source) => f.write_str(self.untrusted(source)),
+            Self::Unverifiable {
+                plugin,
+                reference,
+                source,
+            } => {
+                let reason = self.untrusted(source);
+                write!(f, "`{plugin}`: `{reference}` can't be verified: {reason}")
             }
-            Self::Trust(VerifyError::NotStored { .. }) => {
-                f.write_str("signatures can't be verified without the trust root")
-            }
-            Self::Trust(VerifyError::File { .. }) => {
-                f.write_str("a file of keys or trust material can't be used")
-            }
-            Self::Trust(_) => f.write_str("the trust settings can't be used"),
             Self::Rollback {
                 plugin,
                 reference,
@@ -202,6 +201,18 @@ impl fmt::Display for Error {
 }
 
 /// `main` shows the errors that it returns in this form.
+impl Error {
+    /// Says what of the trust settings can't be used.
+    fn untrusted(&self, source: &VerifyError) -> &'static str {
+        match source {
+            _ if self.kind() == ErrorKind::Network => "the trust root can't be fetched",
+            VerifyError::NotStored { .. } => "signatures can't be verified without the trust root",
+            VerifyError::File { .. } => "a file of keys or trust material can't be used",
+            _ => "the trust settings can't be used",
+        }
+    }
+}
+
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&text::error_report(self, self.hint().as_deref()))
@@ -217,6 +228,7 @@ impl std::error::Error for Error {
             Self::Source { source, .. } => Some(source),
             Self::Registry { source, .. } | Self::LockedVersionGone { source, .. } => Some(source),
             Self::Trust(source)
+            | Self::Unverifiable { source, .. }
             | Self::NotVerified { source, .. }
             | Self::Signing { source, .. } => Some(source),
             Self::Artifact { source, .. } | Self::Pack { source, .. } => Some(source),

@@ -266,8 +266,11 @@ fn a_tuf_repository_that_is_not_there() {
     let words = &[
         "TUF repository https://localhost:1/tuf",
         "cannot be reached",
+        "`greet`: `oci://HOST/acme/greet:1` can't be verified: the trust root can't be fetched",
     ];
-    Mistake::new(RUN, NETWORK, words).make(&scene, &config);
+    for arguments in [RUN, &["pull", "greet"], &["verify", "greet"], &["why", "greet"]] {
+        Mistake::new(arguments, NETWORK, words).make(&scene, &config);
+    }
 }
 
 #[test]
