@@ -19,6 +19,8 @@ Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 netwo
 const GLOBAL: &str = "Global options";
 /// The variable that names the config file, if `--config` does not.
 pub(crate) const CONFIG_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
+/// The variable that names the folder of the cache.
+pub(crate) const CACHE_VARIABLE: &str = "QMT_CACHE_DIR";
 /// The form of `--native`.
 const NATIVE: &str = "OS/ARCH[/VARIANT]=FILE";
 
@@ -76,7 +78,7 @@ pub(crate) struct Global {
         help_heading = GLOBAL,
         value_name = "DIR",
         value_parser = may_be_empty(),
-        env = "QMT_CACHE_DIR",
+        env = CACHE_VARIABLE,
         hide_env_values = true
     )]
     pub(crate) cache_dir: Option<PathBuf>,

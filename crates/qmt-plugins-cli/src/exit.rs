@@ -9,6 +9,8 @@ use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::{Error, ErrorKind};
 use serde_json::{Value, json};
 
+use crate::args::CACHE_VARIABLE;
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What an option of the command can do about an error.
@@ -182,9 +184,26 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Library {
-            error: Box::new(error),
+            error: Box::new(blamed(error)),
             advice: None,
         }
+    }
+}
+
+/// Names the variable in place of the folder of the cache that it sets.
+fn blamed(error: Error) -> Error {
+    let variable = std::env::var_os(CACHE_VARIABLE);
+    match error {
+        Error::Config(ConfigError::CacheDir { path, rule })
+            if variable.is_some_and(|variable| variable == *path) =>
+        {
+            ConfigError::VariableValue {
+                name: CACHE_VARIABLE.to_owned(),
+                problem: rule.to_owned(),
+            }
+            .into()
+        }
+        error => error,
     }
 }
 

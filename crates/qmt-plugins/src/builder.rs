@@ -198,9 +198,9 @@ impl PluginHostBuilder {
                 lockfile => lockfile?,
             },
         };
-        let named = self.cache_dir.map(|path| {
-            expand(&path).map_err(|rule| ConfigError::contradiction(config, "cache_dir", rule))
-        });
+        let named = self
+            .cache_dir
+            .map(|path| expand(&path).map_err(|rule| ConfigError::CacheDir { path, rule }));
         let named = named.transpose()?;
         let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
         let mut options = CacheOptions::default()

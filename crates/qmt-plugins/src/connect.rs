@@ -12,7 +12,7 @@ use qmt_registry::Offline;
 #[cfg(feature = "http")]
 use qmt_registry::{HttpRegistry, Mirrors};
 
-use crate::config::{ByteSize, PullPolicy};
+use crate::config::ByteSize;
 use crate::error::Error;
 use crate::host::PluginHost;
 #[cfg(feature = "http")]
@@ -28,9 +28,7 @@ const URL_MAX_BYTES: u64 = 64 << 20;
 impl PluginHost {
     /// Returns the rule that forbids to pull over the network, if there is one.
     pub(crate) fn offline_rule(&self) -> Option<&'static str> {
-        let never = self.config().oci.pull_policy == PullPolicy::Never;
-        self.network_rule()
-            .or(never.then_some("`pull_policy = \"never\"`"))
+        self.network_rule().or(self.file.never_pulls())
     }
 
     /// Returns the rule that forbids the network for every purpose, if there is one.

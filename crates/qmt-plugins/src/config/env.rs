@@ -80,17 +80,39 @@ pub(super) fn blamed(error: ConfigError, variables: &[(String, String)]) -> Conf
     let ConfigError::Contradiction { key, rule, .. } = &error else {
         return error;
     };
-    let set = key
-        .strip_prefix("oci.")
-        .map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase()));
-    let is_set =
-        |(name, value): &&(String, String)| !value.is_empty() && Some(name) == set.as_ref();
-    match variables.iter().find(is_set) {
+    let oci = key.strip_prefix("oci.");
+    match oci.and_then(|key| variable_of(key, variables)) {
         Some((name, _)) => ConfigError::VariableValue {
             name: name.clone(),
             problem: rule.clone(),
         },
         None => error,
+    }
+}
+
+/// Returns the variable that sets a key of `[oci]`, or an item of it, if one does.
+pub(super) fn variable_of<'a>(
+    key: &str,
+    variables: &'a [(String, String)],
+) -> Option<&'a (String, String)> {
+    let key = key.split(['.', '[']).next()?;
+    let set = format!("{PREFIX}{}", key.to_ascii_uppercase());
+    let is_set = |(name, value): &&(String, String)| !value.is_empty() && *name == set;
+    variables.iter().find(is_set)
+}
+
+/// Returns the setting of the limit of `bytes`, as it is written: a variable may lower that of the file.
+pub(crate) fn size_limit(bytes: u64) -> String {
+    let variables = variables();
+    let set = variable_of("max_artifact_size", &variables);
+    let set = set.filter(|(_, size)| {
+        let size: Value = size.parse().unwrap_or_else(|never| match never {});
+        size.deserialize()
+            .is_ok_and(|size: ByteSize| size.bytes() == bytes)
+    });
+    match set {
+        Some((name, _)) => format!("the environment variable `{name}`"),
+        None => "`max_artifact_size` in `[oci]`".to_owned(),
     }
 }
 

@@ -138,6 +138,14 @@ pub enum ConfigError {
         /// The most similar variable.
         nearest: Option<String>,
     },
+    /// The folder of the cache that the program, and not the config, names.
+    #[error("the folder of the cache, `{}`, can't be used: {rule}", .path.display())]
+    CacheDir {
+        /// The folder, as it was given.
+        path: PathBuf,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
     /// An environment variable has a value that can't be used.
     #[error("the environment variable {name} can't be used: {problem}")]
     VariableValue {

@@ -10,7 +10,7 @@ use qmt_storage::files::{open_regular, read_at_most};
 
 use super::explain::explain;
 use super::writers::{Writers, writers};
-use super::{Config, ConfigError, check, env, path as config_path, written};
+use super::{Config, ConfigError, PullPolicy, check, env, path as config_path, written};
 
 /// Largest config file, in bytes.
 pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
@@ -28,6 +28,8 @@ pub struct ConfigFile {
     warnings: Vec<String>,
     /// Those of `warnings` that are about the file and not about what it says.
     file_warnings: Vec<String>,
+    /// Whether `pull_policy` is that of a variable.
+    has_pull_policy_of_variable: bool,
 }
 
 impl ConfigFile {
@@ -71,6 +73,7 @@ impl ConfigFile {
         }
         let file = Self::in_memory(path, config);
         let mut file = file.map_err(|error| env::blamed(error, variables))?;
+        file.has_pull_policy_of_variable = env::variable_of("pull_policy", variables).is_some();
         file.warn(warning);
         Ok(file)
     }
@@ -83,6 +86,7 @@ impl ConfigFile {
     pub fn with_config(&self, config: Config) -> Result<Self, ConfigError> {
         let mut file = Self::in_memory(&*self.path, config)?;
         file.warn(self.file_warnings.iter().cloned());
+        file.has_pull_policy_of_variable = self.has_pull_policy_of_variable;
         Ok(file)
     }
 
@@ -110,6 +114,7 @@ impl ConfigFile {
             config,
             warnings,
             file_warnings: Vec::new(),
+            has_pull_policy_of_variable: false,
         })
     }
 
@@ -129,6 +134,16 @@ impl ConfigFile {
     /// Returns the config. Its paths are expanded: `~` is replaced by the home folder.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Returns the rule that forbids to pull, if the config has it, as it is written.
+    pub(crate) fn never_pulls(&self) -> Option<&'static str> {
+        let is_never = self.config.oci.pull_policy == PullPolicy::Never;
+        is_never.then_some(if self.has_pull_policy_of_variable {
+            "`QMT_OCI__PULL_POLICY=never`"
+        } else {
+            "`pull_policy = \"never\"`"
+        })
     }
 
     /// Returns warnings about the file itself, one line each, such as that other users may change

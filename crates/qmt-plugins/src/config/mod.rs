@@ -24,6 +24,7 @@ mod value;
 pub(crate) mod writers;
 mod written;
 
+pub(crate) use self::env::size_limit;
 pub use self::error::ConfigError;
 pub use self::file::{CONFIG_MAX_BYTES, ConfigFile};
 pub use self::lines::config_lines;

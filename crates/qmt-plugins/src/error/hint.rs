@@ -16,7 +16,7 @@ use qmt_verify::report::RejectionCode;
 
 use super::{Error, ErrorKind as Kind, registry_cause};
 use crate::config::spelling::nearest;
-use crate::config::{ConfigError, scope_of, scope_problem};
+use crate::config::{ConfigError, scope_of, scope_problem, size_limit};
 use crate::lockfile::LockfileError;
 use crate::source::OCI;
 
@@ -103,10 +103,11 @@ impl Error {
                 source:
                     ArtifactError::LimitExceeded {
                         what: Limit::WasmBytes | Limit::ArchiveBytes | Limit::UnpackedBytes,
+                        limit,
                         ..
                     },
                 ..
-            } => Some("`max_artifact_size` in `[oci]` sets this limit".to_owned()),
+            } => Some(format!("{} sets this limit", size_limit(*limit))),
             Self::Lockfile(LockfileError::WouldChange { .. }) => {
                 Some("write it with `qmt-plugins lock`".to_owned())
             }

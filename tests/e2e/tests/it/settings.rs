@@ -5,6 +5,7 @@ use std::path::Path;
 use qmt_testkit::{FakeRegistry, ImageBuilder, plugins};
 
 use crate::command::{Answer, Desk};
+use crate::scene::Scene;
 
 /// A folder with a plugin `greet` that is a file of the operator's own.
 fn desk() -> Desk {
@@ -52,6 +53,55 @@ fn options_win_over_variables_and_variables_over_the_file() {
     assert_eq!(
         cache_of(&desk.run_with(&path, &variable)),
         "of-the-variable"
+    );
+}
+
+/// The file is not at fault for what a variable sets.
+#[test]
+fn an_error_about_a_value_of_a_variable_names_the_variable() {
+    let scene = Scene::new();
+    let set = "cache_dir = \"cache\"\nmax_artifact_size = \"1MiB\"\n";
+    let config = scene.config("").replace("cache_dir = \"cache\"\n", set);
+    scene.desk.write("plugins.toml", &config);
+    for (name, value, code) in [
+        ("QMT_CACHE_DIR", "$HOME/c", 6),
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "100", 1),
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "100 B", 1),
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "0", 6),
+        ("QMT_OCI__TIMEOUT", "20m", 6),
+        ("QMT_OCI__PULL_POLICY", "never", 4),
+    ] {
+        let refused = scene.desk.run_with(&["pull", "greet"], &[(name, value)]);
+        assert_eq!(
+            refused.code,
+            Some(code),
+            "{name}={value}: {}",
+            refused.transcript()
+        );
+        let said = refused.messages();
+        assert!(said.contains(name), "{name}={value}: {said}");
+        for blamed in ["plugins.toml:", "in `[oci]` sets", "`pull_policy = "] {
+            assert!(!said.contains(blamed), "{name}={value}: {said}");
+        }
+    }
+    // The counterparts: the file and the option.
+    scene
+        .desk
+        .write("plugins.toml", config.replace("1MiB", "100B"));
+    let refused = scene.desk.run(&["pull", "greet"]);
+    let setting = "`max_artifact_size` in `[oci]` sets this limit";
+    assert!(
+        refused.messages().contains(setting),
+        "{}",
+        refused.transcript()
+    );
+    let option = ["pull", "greet", "--cache-dir", "$HOME/c"];
+    let refused = scene.desk.run_with(&option, &[("QMT_CACHE_DIR", "cache")]);
+    assert_eq!(refused.code, Some(6), "{}", refused.transcript());
+    let said = refused.messages();
+    assert!(
+        said.contains("the folder of the cache, `$HOME/c`"),
+        "{said}"
     );
 }
 
