@@ -16,7 +16,7 @@ use crate::host::PluginHost;
 use crate::lockfile::{LockEntry, LockfileError};
 use crate::source::PluginSource;
 use crate::stage::cache::Cached;
-use crate::stage::load::{self, Content, NativeTrust, ReadMode};
+use crate::stage::load::{self, Content, NativeTrust, ReadMode, Recorded};
 use crate::stage::{Context, Locked, Request, VersionPolicy};
 use crate::target::Target;
 use crate::{check, local, pipeline, trust};
@@ -127,12 +127,22 @@ impl PluginHost {
         .map_err(cache_error)?;
         let kind = cached.artifact().record().kind();
         let before = self.in_repository(target, |entry| entry.kind);
+        let before = before.map(|kind| Recorded {
+            kind,
+            other: self.recorded_for(target),
+        });
         let trust = if cached.is_skipped() {
             NativeTrust::Unverified
         } else {
             NativeTrust::Verified
         };
-        load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
+        load::check_allowed(
+            provider,
+            self.config().oci.native,
+            kind,
+            before.as_ref(),
+            trust,
+        )?;
         let record = target.is_configured().then(|| {
             let mut entry = lock_entry(provider, &context, &cached, self.config().oci.native);
             if cached.is_skipped() {
@@ -322,37 +332,6 @@ impl PluginHost {
     pub(crate) fn may_refresh(&self) -> bool {
         let is_allowed = self.config().oci.pull_policy != PullPolicy::Never;
         is_allowed && self.offline_rule().is_none()
-    }
-
-    /// Returns what the lockfile records about the target's repository, under any tag and name: for
-    /// the same provider, else what all other entries have in common.
-    fn in_repository<T: PartialEq>(
-        &self,
-        target: &Target,
-        value: impl Fn(&LockEntry) -> T,
-    ) -> Option<T> {
-        let folder = self.file.folder();
-        let source = target.located(folder);
-        let is_same = |entry: &&LockEntry| {
-            let locked = PluginSource::parse(&entry.reference, None);
-            locked.is_ok_and(|locked| locked.relative_to(folder).is_same_repository(&source))
-        };
-        let lock = self.lock();
-        if target.is_configured()
-            && let Some(entry) = lock.own(target.name()).filter(is_same)
-        {
-            return Some(value(entry));
-        }
-        let mut values = lock.entries().filter(is_same).map(value);
-        let first = values.next()?;
-        values.all(|other| other == first).then_some(first)
-    }
-
-    fn entry(&self, target: &Target) -> Option<LockEntry> {
-        let reference = target.source().to_string();
-        target
-            .is_configured()
-            .then(|| self.lock().entry(target.name(), &reference).cloned())?
     }
 }
 

@@ -6,6 +6,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -216,7 +217,7 @@ pub enum Error {
         /// The plugin.
         plugin: String,
         /// The rule that forbids it, and what would allow it.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
     /// A local file can't be read.
     File {

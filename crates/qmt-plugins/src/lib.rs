@@ -31,6 +31,7 @@ mod pipeline; // Start here: the stages, top to bottom.
 #[cfg(feature = "sigstore")]
 mod policy;
 pub mod publish;
+mod recorded;
 mod reload;
 mod source;
 mod stage;

@@ -124,13 +124,38 @@ pub(crate) enum NativeTrust {
     Unsigned,
 }
 
+/// What the lockfile records about the repository of a plugin.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// The kind.
+    pub(crate) kind: PluginKind,
+    /// The plugin that has the entry, if it is another one.
+    pub(crate) other: Option<String>,
+}
+
+impl Recorded {
+    /// Says that the kind has changed to native code.
+    fn changed(&self) -> String {
+        let recorded = match &self.other {
+            None => "it as a Wasm plugin, and it".to_owned(),
+            Some(other) => {
+                format!("`{other}`, of the same repository, as a Wasm plugin, and the image")
+            }
+        };
+        format!(
+            "the lockfile records {recorded} has become native since; `kind = \"native\"` accepts \
+             the change"
+        )
+    }
+}
+
 /// Checks whether the config allows a plugin of `kind`. `default` is the key `native` of `[oci]`,
-/// `before` the kind in the lockfile.
+/// `before` what is in the lockfile.
 pub(crate) fn check_allowed(
     provider: &ProviderConfig,
     default: Option<NativeRule>,
     kind: PluginKind,
-    before: Option<PluginKind>,
+    before: Option<&Recorded>,
     trust: NativeTrust,
 ) -> Result<(), Error> {
     let plugin = provider.name.clone();
@@ -163,12 +188,15 @@ pub(crate) fn check_allowed(
             "it comes from a file or URL, which is not signed; `native = \"isolated\"` or \
              `allow.native = true` allows it"
         }
-        NativeTrust::Verified if before == Some(PluginKind::Wasm) && provider.kind.is_none() => {
-            "the lockfile records it as a Wasm plugin, and it has become native since; \
-             `kind = \"native\"` accepts the change"
-        }
-        NativeTrust::Verified => return Ok(()),
+        NativeTrust::Verified => match before {
+            Some(before) if before.kind == PluginKind::Wasm && provider.kind.is_none() => {
+                let rule = before.changed().into();
+                return Err(Error::NativeForbidden { plugin, rule });
+            }
+            _ => return Ok(()),
+        },
     };
+    let rule = rule.into();
     Err(Error::NativeForbidden { plugin, rule })
 }
 
@@ -182,7 +210,8 @@ pub(crate) fn check_unpinned(target: &Target, artifact: &PluginArtifact) -> Resu
     Err(Error::NativeForbidden {
         plugin: target.name().to_owned(),
         rule: "no signer is configured for it, and the lockfile pins none for a plugin outside of \
-               the config; `allow.native = true` allows it",
+               the config; `allow.native = true` allows it"
+            .into(),
     })
 }
 
@@ -326,7 +355,9 @@ mod tests {
             (None, Some(true), None, Unsigned, true),
         ] {
             let provider = provider(kind, allow);
-            let checked = check_allowed(&provider, None, PluginKind::Native, before, trust);
+            let recorded = before.map(|kind| Recorded { kind, other: None });
+            let recorded = recorded.as_ref();
+            let checked = check_allowed(&provider, None, PluginKind::Native, recorded, trust);
             let case = format!("{kind:?} {allow:?} {before:?} {trust:?}");
             assert_eq!(checked.is_ok(), is_allowed, "{case}: {checked:?}");
         }

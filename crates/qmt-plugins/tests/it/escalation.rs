@@ -47,10 +47,18 @@ async fn a_wasm_plugin_that_becomes_native_under_another_tag_must_be_allowed() {
         "Hello, world! (wasm)"
     );
     let renamed = edited.replace("\"greeter\"", "\"renamed\"");
-    for (config, name) in [(&edited, "greeter"), (&renamed, "renamed")] {
+    for (config, name, recorded) in [
+        (&edited, "greeter", "records it as a Wasm plugin"),
+        (
+            &renamed,
+            "renamed",
+            "records `greeter`, of the same repository, as a Wasm plugin",
+        ),
+    ] {
         let error = scene.host(config).load(name).await.err().unwrap();
         assert!(matches!(error, Error::NativeForbidden { .. }), "{error}");
         assert!(error.to_string().contains("has become native"), "{error}");
+        assert!(error.to_string().contains(recorded), "{error}");
     }
     let accepted = trusting(&scene, "kind = \"native\"").replace("greeter:1", "greeter:2");
     assert_eq!(
