@@ -159,19 +159,30 @@ impl PluginHost {
             .await
     }
 
-    /// Describes the trust root in use, the policies, and the risks of both, one line each. With
+    /// Describes the trust root in use, the policies, and the risks of both and of the files that they
+    /// are read from, one line each. With
     /// `refresh` the TUF repository is read now. Otherwise no trust root is read if all images of the
     /// config are verified without one.
     ///
     /// # Errors
     ///
-    /// [`Error::Trust`].
+    /// [`Error::Trust`], and [`Error::Config`] if every user may write to such a file.
     #[cfg(feature = "sigstore")]
     pub async fn trust_summary(
         &self,
         refresh: bool,
     ) -> Result<crate::inspect::TrustSummary, Error> {
-        trust::summary(self, refresh).await
+        let mut summary = trust::summary(self, refresh).await?;
+        summary.warnings.extend(crate::check::writers(self)?);
+        Ok(summary)
+    }
+
+    /// Returns warnings about the config file and the lockfile themselves, one line each, such as that
+    /// other users may change them.
+    pub fn file_warnings(&self) -> Vec<String> {
+        let mut warnings = self.file.file_warnings().to_vec();
+        warnings.extend(self.lock().warning().map(str::to_owned));
+        warnings
     }
 
     /// Reports whether any plugin of the config is an image whose signature is verified with a trust

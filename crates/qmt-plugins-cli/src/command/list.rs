@@ -1,7 +1,7 @@
 //! `list`: the plugins of the config, and what the lockfile records about them.
 
 use qmt_plugins::oci_ref::text::without_credentials;
-use qmt_plugins::{PluginSource, Target};
+use qmt_plugins::{Event, PluginSource, Target};
 use serde_json::json;
 
 use super::CommandResult;
@@ -14,6 +14,11 @@ use crate::session;
 pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
     let builder = session::builder(global, output, session::config(global, output)?);
     let host = builder.or_temporary_cache().build()?;
+    let warn = output.events();
+    for message in host.file_warnings() {
+        let plugin = "config".to_owned();
+        warn(Event::Warning { plugin, message });
+    }
     let mut data = Vec::new();
     let mut text = String::new();
     for provider in &host.config().providers {

@@ -136,6 +136,11 @@ impl ConfigFile {
         &self.config
     }
 
+    /// Returns those of [`Self::warnings`] that are not about what the file says.
+    pub(crate) fn file_warnings(&self) -> &[String] {
+        &self.file_warnings
+    }
+
     /// Returns the rule that forbids to pull, if the config has it, as it is written.
     pub(crate) fn never_pulls(&self) -> Option<&'static str> {
         let is_never = self.config.oci.pull_policy == PullPolicy::Never;

@@ -105,6 +105,39 @@ fn an_error_about_a_value_of_a_variable_names_the_variable() {
     );
 }
 
+/// CFG-04: each command that shows what a config says warns of users who may change it.
+#[cfg(unix)]
+#[test]
+fn a_config_that_others_may_change_is_used_with_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::new();
+    let folder = scene.desk.path().join("open");
+    std::fs::create_dir(&folder).unwrap();
+    let root = scene
+        .config("")
+        .replace("\"trusted_root.json", "\"../trusted_root.json");
+    scene.desk.write("open/plugins.toml", root);
+    let warning = "decides about trust, and other users may change it";
+    for (mode, warns) in [(0o777, true), (0o755, false)] {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&folder, mode).unwrap();
+        for arguments in [
+            &["list"][..],
+            &["trust", "show"],
+            &["config", "check"],
+            &["verify", "greet"],
+        ] {
+            for format in ["human", "json"] {
+                let options = ["--config", "open/plugins.toml", "--format", format];
+                let answer = scene.desk.run(&[arguments, &options].concat());
+                assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+                let said = answer.transcript();
+                assert_eq!(said.matches(warning).count(), usize::from(warns), "{said}");
+            }
+        }
+    }
+}
+
 /// CFG-05: which config is read: option, variable, working folder, folders of the user.
 #[test]
 fn the_config_is_found_in_one_order() {
