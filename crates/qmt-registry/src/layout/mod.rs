@@ -17,7 +17,7 @@ use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, Repository, Tag,
 };
-use qmt_storage::{Layout, LayoutError, LayoutFile, LayoutIndex, LayoutWriter};
+use qmt_storage::{Layout, LayoutError, LayoutFile, LayoutWriter};
 
 use crate::blob::{Proof, check_digest};
 use crate::error::ClientError;
@@ -105,20 +105,13 @@ impl OciLayout {
 
     /// The error for a tag that no image has, with the names that there are.
     async fn lacks_tag(&self, reference: &Reference) -> RegistryError {
-        let index = match self.read(Layout::index).await {
-            Ok(index) => index,
+        let names = match self.read(Layout::image_names).await {
+            Ok(names) => names,
             Err(error) => return error,
         };
-        let names = index
-            .images()
-            .iter()
-            .map(|image| match LayoutIndex::name_of(image) {
-                Some(name) => name.to_owned(),
-                None => format!("@{}", image.digest()),
-            });
         let tag = reference.tag().filter(|_| self.is_own(reference));
         let what = tag.map_or_else(|| reference.to_string(), Tag::to_string);
-        self.lacks(what, names.collect())
+        self.lacks(what, names)
     }
 
     /// Runs blocking work off the async threads.

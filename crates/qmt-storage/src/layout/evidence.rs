@@ -1,6 +1,7 @@
 //! Signatures and attestations in a layout: under the tags that cosign makes of a digest, and where
 //! `cosign save` puts them, which is next to the image, under the name of the image.
 
+use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{Descriptor, RawManifest, Tag};
 
 use super::{Layout, LayoutError, LayoutIndex, MANIFEST_MAX};
@@ -52,6 +53,44 @@ impl Layout {
         }
         Ok(read)
     }
+
+    /// Returns the names of the images, `@` and the digest of those without one. Signatures and whatever
+    /// else is about an image are left out.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if `index.json` can't be read.
+    pub fn image_names(&self) -> Result<Vec<String>, LayoutError> {
+        let index = self.index()?;
+        let (mut names, mut read) = (Vec::new(), 0_usize);
+        for image in index.images() {
+            let name = LayoutIndex::name_of(image);
+            let is_image = if let Some(name) = name {
+                !is_evidence(image) && !stands_for_digest(name)
+            } else {
+                read = read.saturating_add(1);
+                read > MANIFESTS_MAX || !self.has_subject(image)
+            };
+            if is_image {
+                names.push(name.map_or_else(|| format!("@{}", image.digest()), str::to_owned));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Reports whether the manifest says that it is about another one.
+    fn has_subject(&self, image: &Descriptor) -> bool {
+        let Ok(Some(file)) = self.blob(image.digest()) else {
+            return false;
+        };
+        let bytes = file.read_all(MANIFEST_MAX).unwrap_or_default();
+        Claims::read(&bytes, ClaimLimits::nothing()).is_ok_and(|claims| claims.subject.is_some())
+    }
+}
+
+/// Reports whether the tag in a name is one that cosign or the referrers tag schema makes of a digest.
+fn stands_for_digest(name: &str) -> bool {
+    let tag = name.rsplit(':').next().unwrap_or(name);
+    tag.parse().is_ok_and(|tag: Tag| tag.stands_for_digest())
 }
 
 /// Reports whether `cosign save` marked the entry as signatures, attestations or SBOMs.

@@ -38,6 +38,31 @@ async fn referrers_come_from_the_index_and_from_the_tag_schema() {
     assert!(bed.layout.referrers(&other).await.unwrap().is_empty());
 }
 
+/// What is about an image can't be run, and is no name to try.
+#[tokio::test]
+async fn signatures_are_not_listed_as_images() {
+    let bed = Bed::new();
+    let subject = bed.push("v1", "").await;
+    let unnamed = image(r#","annotations":{"n":"3"}"#);
+    let claim = serde_json::to_string(&subject.descriptor()).unwrap();
+    let bundle = image(&format!(r#","artifactType":"a/sig","subject":{claim}"#));
+    for manifest in [&unnamed, &bundle] {
+        let by_digest = bed.layout.reference(None, Some(manifest.digest()));
+        bed.layout
+            .push_manifest(&by_digest, manifest)
+            .await
+            .unwrap();
+    }
+    let hex = subject.digest().hex();
+    for tag in [format!("sha256-{hex}"), format!("sha256-{hex}.sig")] {
+        bed.push(&tag, r#","annotations":{"n":"4"}"#).await;
+    }
+    let text = bed.refusal("v2").await.to_string();
+    let listed = format!("it has `v1`, `@{}`", unnamed.digest());
+    let listed = [listed, format!("it has `@{}`, `v1`", unnamed.digest())];
+    assert!(listed.iter().any(|listed| text.ends_with(listed)), "{text}");
+}
+
 #[tokio::test]
 async fn referrers_have_a_limit() {
     let bed = Bed::new();
