@@ -77,6 +77,8 @@ fn image_name(name: &str) -> Result<String, ReferenceError> {
     let name = host.filter(|host| host.contains('/')).unwrap_or(name);
     let name = name.split('#').next().unwrap_or_default();
     let name = name.trim_end_matches('/');
+    let of_page = image_of_page(name);
+    let name = of_page.as_deref().unwrap_or(name);
     let name = match name.split_once('/') {
         Some((host, rest)) if begins_with_host(name) => {
             format!("{}/{rest}", host.to_ascii_lowercase())
@@ -85,6 +87,36 @@ fn image_name(name: &str) -> Result<String, ReferenceError> {
     };
     name.parse::<Reference>()?;
     Ok(name)
+}
+
+/// Returns the image that a page of a registry's web site is about.
+fn image_of_page(address: &str) -> Option<String> {
+    let (host, path) = address.split_once('/')?;
+    let parts: Vec<&str> = path.split('/').collect();
+    match (&*host.to_ascii_lowercase(), &*parts) {
+        ("hub.docker.com", ["_", name, ..]) => Some(format!("docker.io/library/{name}")),
+        ("hub.docker.com", ["layers", user, name, tag, ..]) => {
+            Some(format!("docker.io/{user}/{name}:{tag}"))
+        }
+        ("hub.docker.com", ["r", user, name, ..]) => Some(format!("docker.io/{user}/{name}")),
+        (
+            "github.com",
+            [
+                "orgs" | "users",
+                owner,
+                "packages",
+                "container",
+                "package",
+                name,
+                ..,
+            ]
+            | [owner, _, "pkgs", "container", name, ..],
+        ) => Some(format!("ghcr.io/{}/{name}", owner.to_ascii_lowercase())),
+        ("quay.io", ["repository", namespace, name, ..]) => {
+            Some(format!("quay.io/{namespace}/{name}"))
+        }
+        _ => None,
+    }
 }
 
 /// Refuses schemes of other tools, and `oci-layout://` or `oci://` where it is misspelled.

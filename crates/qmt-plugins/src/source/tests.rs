@@ -263,6 +263,38 @@ fn a_proposed_name_can_be_used() {
     }
 }
 
+/// The web site of a registry is not the registry.
+#[test]
+fn an_image_is_proposed_for_the_page_about_it() {
+    for (page, image) in [
+        ("hub.docker.com/r/acme/x", "docker.io/acme/x"),
+        ("HUB.docker.com/r/acme/x/tags", "docker.io/acme/x"),
+        ("hub.docker.com/_/x", "docker.io/library/x"),
+        (
+            "hub.docker.com/layers/acme/x/v1/images/sha256-0",
+            "docker.io/acme/x:v1",
+        ),
+        ("github.com/Acme/repo/pkgs/container/x", "ghcr.io/acme/x"),
+        (
+            "github.com/orgs/acme/packages/container/package/x",
+            "ghcr.io/acme/x",
+        ),
+        ("quay.io/repository/a/b", "quay.io/a/b"),
+        // Not such a page.
+        ("quay.io/a/b", "quay.io/a/b"),
+        ("ghcr.io/r/acme/x", "ghcr.io/r/acme/x"),
+    ] {
+        let page = format!("https://{page}");
+        let error = PluginSource::parse_argument(&page).unwrap_err().to_string();
+        assert_eq!(error, format!("did you mean `oci://{image}`?"), "{page}");
+        let error = PluginSource::parse(&page, None).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("`oci://{image}`")),
+            "{page}: {error}"
+        );
+    }
+}
+
 #[test]
 fn paths_with_a_home_folder() {
     let home = directories::BaseDirs::new().unwrap().home_dir().to_owned();
