@@ -121,13 +121,9 @@ pub(crate) fn expand(path: &Path) -> Result<PathBuf, &'static str> {
     } else {
         path.to_owned()
     };
-    if path
-        .iter()
-        .filter_map(|part| part.to_str())
-        .any(is_variable)
-    {
+    if has_variable(&path) {
         return Err(
-            "environment variables are not replaced in paths; write an absolute path, or \
+            "environment variables are not replaced in paths; write out the absolute path, or \
                     `~/…` for the home folder",
         );
     }
@@ -150,6 +146,17 @@ fn from_url(text: &str) -> PathBuf {
     // `file://relative/path` names a host by the letter of the standard, and a path by intent.
     let rest = text.get(FILE.len()..).unwrap_or_default();
     PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
+}
+
+/// Reports whether a shell would replace a part of the path. A folder that exists can have such a name.
+fn has_variable(path: &Path) -> bool {
+    let mut named = path.ancestors().filter(|folder| {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        name.is_some_and(is_variable)
+    });
+    named
+        .next()
+        .is_some_and(|folder| !folder.is_absolute() || !folder.exists())
 }
 
 /// Reports whether a shell would replace the part of a path.
@@ -256,6 +263,26 @@ mod tests {
             "~alice/a",
         ] {
             assert!(expand(Path::new(written)).is_err(), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_folder_may_be_called_as_a_variable_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (named, absent) = (folder.path().join("$HOME"), folder.path().join("$USER"));
+        std::fs::create_dir(&named).unwrap();
+        for path in [named.clone(), named.join("new/file")] {
+            assert_eq!(expand(&path), Ok(path.clone()), "{path:?}");
+        }
+        let relative = PathBuf::from("$HOME");
+        for path in [
+            absent.clone(),
+            absent.join("x"),
+            named.join("$USER"),
+            relative,
+        ] {
+            let rule = expand(&path).unwrap_err();
+            assert!(rule.contains("environment variables"), "{path:?}: {rule}");
         }
     }
 }
