@@ -1,8 +1,9 @@
 //! The arguments of `cache`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use qmt_plugins::config::Span;
 use qmt_plugins::oci_ref::Platform;
@@ -25,6 +26,7 @@ pub(crate) enum CacheCommand {
     /// Adds the images of an exported OCI image layout, with their signatures.
     Import {
         /// The layout, a folder or a `.tar` file.
+        #[arg(value_parser = layout())]
         layout: PathBuf,
         /// Also locks the plugins of the config to the imported images, as `update` does where there is a
         /// network.
@@ -50,6 +52,7 @@ pub(crate) struct Prune {
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// The layout: a new folder, or a file whose name ends in `.tar`.
+    #[arg(value_parser = layout())]
     pub(crate) layout: PathBuf,
     /// A platform to export; can be repeated. Default: this machine's.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = super::platform)]
@@ -57,6 +60,19 @@ pub(crate) struct Export {
     /// Names of plugins in the config. Default: all of them that are images.
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+/// Parses the path of a layout. `-` is a stream for other programs, and a layout is a folder or file.
+fn layout() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path == Path::new("-") {
+            return Err(
+                "a layout can't be written to or read from a pipe; name a file that ends in `.tar`, or \
+                 write `./-` for a folder of this name",
+            );
+        }
+        Ok(path)
+    })
 }
 
 fn age(text: &str) -> Result<Duration, String> {

@@ -268,7 +268,12 @@ fn a_tuf_repository_that_is_not_there() {
         "cannot be reached",
         "`greet`: `oci://HOST/acme/greet:1` can't be verified: the trust root can't be fetched",
     ];
-    for arguments in [RUN, &["pull", "greet"], &["verify", "greet"], &["why", "greet"]] {
+    for arguments in [
+        RUN,
+        &["pull", "greet"],
+        &["verify", "greet"],
+        &["why", "greet"],
+    ] {
         Mistake::new(arguments, NETWORK, words).make(&scene, &config);
     }
 }
@@ -374,6 +379,8 @@ fn a_command_line_that_makes_no_sense() {
             &["verify", "x", "--certificate-identity", "me"],
             "--certificate-oidc-issuer",
         ),
+        (&["cache", "export", "-"], "file that ends in `.tar`"),
+        (&["cache", "import", "-"], "file that ends in `.tar`"),
         (&["update", "--locked"], "`--locked` forbids it"),
         (&["update", "--frozen"], "`--frozen` forbids it"),
         (
