@@ -103,10 +103,7 @@ pub enum ReferenceErrorKind {
         limit: usize,
     },
     /// A URL scheme. Only a reference may begin with one, which is `oci://`.
-    #[error(
-        "`{scheme}://` is not allowed here; a name begins with the registry, and a reference may begin \
-         with `oci://`"
-    )]
+    #[error("`{scheme}://` is not allowed here; write the name without it: `registry/repository`")]
     Scheme {
         /// The scheme.
         scheme: String,

@@ -278,5 +278,8 @@ fn a_scheme_in_the_name_of_a_repository_is_called_that() {
             matches!(error.kind(), ReferenceErrorKind::Scheme { .. }),
             "{error}"
         );
+        // A reference may begin with `oci://`, which is of no use here.
+        let rule = "is not allowed here; write the name without it";
+        assert!(error.to_string().contains(rule), "{error}");
     }
 }
