@@ -26,11 +26,11 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Er
 
 /// Reads an object. Serde reads a list as the fields of a structure in their order; this does not.
 pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    let first = without_byte_order_mark(bytes).trim_ascii_start().first();
-    if first != Some(&b'{') {
-        return Err(serde_json::Error::custom("it is not a JSON object"));
+    match without_byte_order_mark(bytes).trim_ascii_start().first() {
+        Some(b'{') => from_slice(bytes),
+        Some(_) => Err(serde_json::Error::custom("it is not a JSON object")),
+        None => Err(serde_json::Error::custom("it is empty, not a JSON object")),
     }
-    from_slice(bytes)
 }
 
 /// Any value in which no object has a key twice. It keeps nothing; YAML can be read as it too.

@@ -39,3 +39,17 @@ fn depth_is_bounded() {
     assert!(!reads(nested(128)));
     assert!(!reads("[".repeat(1_000_000)));
 }
+
+#[test]
+fn what_is_empty_is_called_that() {
+    let error = |text: &str| {
+        object::<serde_json::Value>(text.as_bytes())
+            .unwrap_err()
+            .to_string()
+    };
+    for empty in ["", " \n", "\u{feff}"] {
+        assert_eq!(error(empty), "it is empty, not a JSON object");
+    }
+    assert_eq!(error("[]"), "it is not a JSON object");
+    object::<serde_json::Value>(b"{}").unwrap();
+}
