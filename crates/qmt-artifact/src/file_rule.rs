@@ -57,10 +57,12 @@ impl fmt::Display for FileRule {
             Self::Layer => f.write_str("the layer itself"),
             Self::Named(path) => write!(f, "`{}`", text::escape(path)),
             Self::Wasm => f.write_str("`plugin.wasm`"),
-            Self::Native => f.write_str("`plugin.so|dylib|dll` or the one shared library"),
-            Self::Either => {
-                f.write_str("`plugin.so|dylib|dll`, `plugin.wasm` or the one shared library")
-            }
+            Self::Native => f.write_str(
+                "`plugin.so`, `plugin.dylib`, `plugin.dll` or the only shared library",
+            ),
+            Self::Either => f.write_str(
+                "`plugin.wasm`, `plugin.so`, `plugin.dylib`, `plugin.dll` or the only shared library",
+            ),
         }
     }
 }
