@@ -268,7 +268,25 @@ fn yaml(text: &str) -> Result<Value, String> {
     // Of two equal keys, the last one would win without a word, unlike in TOML.
     Yaml::from_str::<Unambiguous>(text)
         .and_then(|_| Yaml::from_str(text))
-        .map_err(|error| error.to_string())
+        .map_err(|error| {
+            let at = error.location();
+            at.and_then(|at| tab_before(text, at.line()))
+                .unwrap_or_else(|| error.to_string())
+        })
+}
+
+/// Names the tab with which the line begins where the parser stopped, or the one before it.
+fn tab_before(text: &str, line: usize) -> Option<String> {
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .take(line)
+        .skip(line.saturating_sub(2));
+    let (index, _) = lines.find(|(_, line)| line.trim_start_matches(' ').starts_with('\t'))?;
+    let number = index + 1;
+    Some(format!(
+        "line {number} begins with a tab, which YAML does not allow; use spaces"
+    ))
 }
 
 fn extract(path: &Path, root: &Dict) -> Result<Config, ConfigError> {

@@ -33,6 +33,25 @@ fn an_error_of_the_syntax_names_its_place() {
     refused("[oci", &["at line 1 column"]);
 }
 
+/// The parser's own message does not say what is wrong.
+#[test]
+fn a_tab_in_yaml_is_called_that() {
+    for (text, line) in [
+        ("oci:\n\tparallel: 2\n", 2),
+        ("oci:\n  parallel: 2\n  \ttimeout: 1m\n", 3),
+        ("\toci: {}\n", 1),
+        ("providers:\n- name: p\n\tpath: x\n", 3),
+        ("oci:\n  parallel: 2\n\t\n", 3),
+    ] {
+        let error = read("p.yaml", text, &[]).unwrap_err().to_string();
+        let said = format!("line {line} begins with a tab");
+        assert!(error.contains(&said), "{text:?}: {error}");
+    }
+    let error = read("p.yaml", "oci: [\n", &[]).unwrap_err().to_string();
+    assert!(!error.contains("tab"), "{error}");
+    read("p.yaml", "oci:\n  parallel: 2\t# two\n", &[]).unwrap();
+}
+
 const MANUAL: &str = r#"
     [oci]
     insecure_skip_signature = false
