@@ -175,14 +175,18 @@ fn packed_rule(file: &File) -> Option<&'static str> {
     let rewound = reader.rewind();
     match magic.get(..length)? {
         _ if rewound.is_err() => None,
-        [0x1f, 0x8b, ..] => Some("it is compressed with gzip; decompress it with `gunzip`"),
+        [0x1f, 0x8b, ..] => {
+            Some("it is compressed with gzip; decompress it with `gunzip < FILE > NEW.tar`")
+        }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Some("it is compressed with zstd; decompress it with `unzstd`")
+            Some("it is compressed with zstd; decompress it with `unzstd < FILE > NEW.tar`")
         }
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-            Some("it is compressed with xz; decompress it with `unxz`")
+            Some("it is compressed with xz; decompress it with `unxz < FILE > NEW.tar`")
         }
-        [b'B', b'Z', b'h', ..] => Some("it is compressed with bzip2; decompress it with `bunzip2`"),
+        [b'B', b'Z', b'h', ..] => {
+            Some("it is compressed with bzip2; decompress it with `bunzip2 < FILE > NEW.tar`")
+        }
         [b'P', b'K', 3, 4, ..] => Some("it is a zip archive; pack its files with `tar`"),
         _ => None,
     }

@@ -393,10 +393,10 @@ fn what_is_not_a_layout_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     for (content, word) in [
-        (&b"\x1f\x8b\x08\0\0\0\0\0"[..], "gunzip"),
-        (b"\x28\xb5\x2f\xfd\0\0", "unzstd"),
-        (b"\xfd7zXZ\0", "unxz"),
-        (b"BZh91AY", "bunzip2"),
+        (&b"\x1f\x8b\x08\0\0\0\0\0"[..], "`gunzip < FILE > NEW.tar`"),
+        (b"\x28\xb5\x2f\xfd\0\0", "`unzstd < FILE > NEW.tar`"),
+        (b"\xfd7zXZ\0", "`unxz < FILE > NEW.tar`"),
+        (b"BZh91AY", "`bunzip2 < FILE > NEW.tar`"),
         (b"PK\x03\x04\0\0", "zip archive"),
         (b"{}", "neither a folder nor"),
         (b"", "it is empty"),
