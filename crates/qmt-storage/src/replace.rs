@@ -1,6 +1,6 @@
 //! Atomic replacement of one file: a reader sees the old content or the new content, whole.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -60,23 +60,23 @@ pub fn replace(path: &Path, bytes: &[u8], options: ReplaceOptions) -> io::Result
     } else {
         path.to_owned()
     };
-    let mut temp = with_mode(".tmp-", options.mode).tempfile_in(folder_of(&target))?;
-    temp.write_all(bytes)?;
+    let mut temp = temp_file(folder_of(&target), ".tmp-", options.mode)?;
+    // Errors of the temporary file itself name it, and the caller knows the path that matters.
+    temp.as_file_mut().write_all(bytes)?;
     persist(temp, &target)
 }
 
-/// A builder of temporary files and folders with the Unix mode `mode`, less the umask.
-pub(crate) fn with_mode(prefix: &'static str, mode: u32) -> Builder<'static, 'static> {
-    let mut builder = Builder::new();
-    builder.prefix(prefix);
-    #[cfg(not(unix))]
-    let _ = mode;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(mode));
-    }
-    builder
+/// Creates a temporary file with the Unix mode `mode`, less the umask. Errors do not name it.
+pub(crate) fn temp_file(folder: &Path, prefix: &str, mode: u32) -> io::Result<NamedTempFile> {
+    Builder::new().prefix(prefix).make_in(folder, |path| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(not(unix))]
+        let _ = mode;
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        options.open(path)
+    })
 }
 
 /// Gives a temporary file its name, once its content is on the disk.

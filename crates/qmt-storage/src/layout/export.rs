@@ -1,17 +1,17 @@
 //! Writing a new layout in one pass. It appears as a whole or not at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Digest, Digester};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use super::pack::{append, check_name, is_archive_name};
 use super::write::temp_in;
 use super::{INDEX_NAME, LAYOUT_MARKER, LayoutError, LayoutIndex, MARKER_NAME, blob_name};
 use crate::files::sync_folder;
-use crate::replace::{folder_of, persist, with_mode};
+use crate::replace::{folder_of, persist};
 
 /// The prefix of what is not finished.
 const PREFIX: &str = ".export-";
@@ -50,9 +50,7 @@ impl LayoutExport {
                 "it exists already; name a new folder",
             ));
         } else {
-            // As readable as the files in it.
-            let work = with_mode(PREFIX, 0o755).tempdir_in(parent);
-            Out::Folder(work.map_err(&failed)?)
+            Out::Folder(work_folder(parent).map_err(&failed)?)
         };
         let mut export = Self { target, out };
         export.add(MARKER_NAME, LAYOUT_MARKER)?;
@@ -121,6 +119,29 @@ impl LayoutExport {
         };
         written.map_err(LayoutError::because(&self.target, "it can't be written"))
     }
+}
+
+/// Creates the folder that becomes the layout, as readable as the files in it. The error is about
+/// `parent`.
+fn work_folder(parent: &Path) -> io::Result<TempDir> {
+    let mut builder = Builder::new();
+    builder.prefix(PREFIX);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o755));
+    }
+    let folder = builder.tempdir_in(parent);
+    folder.map_err(|error| match error.kind() {
+        // The error itself names the folder that could not be created.
+        kind @ (ErrorKind::PermissionDenied
+        | ErrorKind::NotFound
+        | ErrorKind::NotADirectory
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded) => kind.into(),
+        _ => error,
+    })
 }
 
 fn write_file(path: &Path, content: &mut impl Read) -> io::Result<()> {

@@ -270,6 +270,17 @@ fn an_export_is_a_layout_and_holds_only_proven_blobs() {
     assert!(exists.is_err_and(|error| error.to_string().contains("exists")));
 }
 
+/// The name of what is not finished means nothing to a user.
+#[test]
+fn an_error_of_an_export_names_no_temporary_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["absent/export", "absent/export.tar"] {
+        let error = LayoutExport::create(&folder.path().join(name)).map(drop);
+        let text = text::messages(&error.unwrap_err()).join(": ");
+        assert!(text.contains(name) && !text.contains(".export-"), "{text}");
+    }
+}
+
 /// Layouts are shared: their files have the mode that the umask gives to every file.
 #[cfg(unix)]
 #[test]

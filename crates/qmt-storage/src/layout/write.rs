@@ -12,7 +12,7 @@ use super::folder::IS_LINK;
 use super::pack::{PackedArchive, check_name};
 use super::{INDEX_NAME, LAYOUT_MARKER, Layout, LayoutError, LayoutIndex, MARKER_NAME, Source};
 use crate::lock::lock_open;
-use crate::replace::{persist, persist_new, with_mode};
+use crate::replace::{folder_of, persist, persist_new, temp_file};
 
 /// How long another process may hold the lock of a layout.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
@@ -178,8 +178,8 @@ impl StagedBlob {
             LayoutError::check_size(&self.blob, count)?;
         }
         self.digester.update(chunk);
-        let failed = LayoutError::because(self.temp.path(), "it can't be written");
-        self.temp.write_all(chunk).map_err(failed)
+        let failed = LayoutError::because(folder_of(self.temp.path()), "it can't be written");
+        self.temp.as_file_mut().write_all(chunk).map_err(failed)
     }
 }
 
@@ -205,7 +205,7 @@ pub(super) fn prepare(path: &Path) -> Result<(), LayoutError> {
     std::fs::create_dir_all(blobs).map_err(&failed)?;
     let add = |name, content: &[u8]| {
         let mut temp = temp_in(path, TEMP_PREFIX)?;
-        temp.write_all(content)?;
+        temp.as_file_mut().write_all(content)?;
         persist_new(temp, &path.join(name))
     };
     add(INDEX_NAME, &LayoutIndex::default().to_json()).map_err(&failed)?;
@@ -219,5 +219,5 @@ pub(super) fn prepare(path: &Path) -> Result<(), LayoutError> {
 /// Creates a temporary file, which is readable for all users that the umask allows: layouts are
 /// shared.
 pub(super) fn temp_in(folder: &Path, prefix: &'static str) -> io::Result<NamedTempFile> {
-    with_mode(prefix, 0o644).tempfile_in(folder)
+    temp_file(folder, prefix, 0o644)
 }

@@ -32,6 +32,7 @@ fn a_failed_replacement_leaves_no_temporary_file() {
     let absent = folder.path().join("absent/file");
     let error = replace(&absent, b"new", ReplaceOptions::PRIVATE).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert!(!error.to_string().contains(".tmp-"), "{error}");
 }
 
 #[test]
