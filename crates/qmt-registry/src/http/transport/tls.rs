@@ -26,6 +26,15 @@ use crate::place::Content;
 /// What is said about a file without certificates.
 const NO_CERTIFICATE: &str = "it has no line `-----BEGIN CERTIFICATE-----`; a certificate under \
                               another label is converted by `openssl x509 -in FILE -out NEW`";
+/// What is said about the lists of certificates that Windows exports.
+const PKCS7: &str = "it is PKCS #7; write its certificates as PEM with `openssl pkcs7 -print_certs -in \
+                     FILE -out NEW`";
+const PKCS7_DER: &str = "it is PKCS #7; write its certificates as PEM with `openssl pkcs7 -inform der \
+                         -print_certs -in FILE -out NEW`";
+/// The identifier of signed data, with which PKCS #7 begins: <https://www.rfc-editor.org/rfc/rfc2315>
+const SIGNED_DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+/// What is said about a file whose lines begin with spaces.
+const INDENTED: &str = "its lines begin with spaces; remove them with `awk '{$1=$1}1' FILE > NEW`";
 /// What is said about a file that holds certificate and key together.
 const PKCS12: &str =
     "it is PKCS #12; write it as PEM with `openssl pkcs12 -in FILE -nodes -out NEW`";
@@ -241,7 +250,8 @@ impl<'a> File<'a> {
         if certificates.is_empty() {
             let der =
                 "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`";
-            let reason = self.other_form(der).unwrap_or(NO_CERTIFICATE);
+            let other = self.other_form(der).or_else(|| self.other_pem());
+            let reason = other.unwrap_or(NO_CERTIFICATE);
             return Err(self.unusable(reason, None));
         }
         Ok(certificates)
@@ -260,12 +270,26 @@ impl<'a> File<'a> {
         trusted.collect()
     }
 
+    /// What to say of a file that has PEM of another kind, or PEM that is not written as it must be.
+    fn other_pem(&self) -> Option<&'static str> {
+        let text = String::from_utf8_lossy(&self.content);
+        let has = |mark: &str| text.lines().any(|line| line.trim() == mark);
+        if has("-----BEGIN PKCS7-----") || has("-----BEGIN CMS-----") {
+            Some(PKCS7)
+        } else if has("-----BEGIN CERTIFICATE-----") {
+            Some(INDENTED)
+        } else {
+            None
+        }
+    }
+
     /// What to say of a file that is not PEM: `der` if it begins with the sequence that certificates
     /// and keys are in DER. PKCS #12 is a sequence with the version 3.
     /// <https://www.rfc-editor.org/rfc/rfc7292#section-4>
     fn other_form(&self, der: &'static str) -> Option<&'static str> {
         match self.content[..] {
             [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..] => Some(PKCS12),
+            [0x30, 0x82, _, _, ref rest @ ..] if rest.starts_with(SIGNED_DATA) => Some(PKCS7_DER),
             [0x30, 0x81 | 0x82, ..] => Some(der),
             [0x30, length, ..] if usize::from(length) + 2 == self.content.len() => Some(der),
             _ => None,

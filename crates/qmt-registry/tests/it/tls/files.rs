@@ -129,7 +129,22 @@ async fn other_files_are_called_by_name() {
         pem.replace(" CERTIFICATE", " TRUSTED CERTIFICATE")
             .as_bytes(),
     );
+    // As Windows exports chains, and `openssl crl2pkcs7` writes them.
+    let pkcs7 = pem.replace(" CERTIFICATE", " PKCS7");
+    let pkcs7 = write("p7b", pkcs7.as_bytes());
+    let signed_data = b"\x30\x82\x01\x02\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+    let pkcs7_der = write("p7b-der", signed_data);
+    let indented = write(
+        "indented",
+        format!("  {}", pem.replace('\n', "\n  ")).as_bytes(),
+    );
     for (file, words) in [
+        (pkcs7, "`openssl pkcs7 -print_certs -in FILE -out NEW`"),
+        (
+            pkcs7_der,
+            "`openssl pkcs7 -inform der -print_certs -in FILE -out NEW`",
+        ),
+        (indented, "`awk '{$1=$1}1' FILE > NEW`"),
         (cut, "it is cut off"),
         (der.clone(), "`openssl x509 -inform der"),
         (pkcs12.clone(), "`openssl pkcs12"),
