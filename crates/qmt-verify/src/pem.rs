@@ -90,7 +90,8 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = std::str::from_utf8(text).map_err(|_| {
         let problem = utf_16(text).unwrap_or(match text {
             [DER_SEQUENCE, ..] => {
-                "it is in DER, not in PEM form; convert it with `openssl` and `-inform DER`"
+                "it is in DER, not in PEM form; convert a public key with `openssl pkey -pubin -inform \
+                 DER -in FILE -out NEW`, a certificate with `openssl x509 -inform DER -in FILE -out NEW`"
             }
             _ => "it is not text",
         });

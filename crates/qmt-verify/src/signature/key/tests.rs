@@ -24,7 +24,7 @@ fn each_other_file_is_called_by_its_kind() {
         "-----BEGIN PUBLIC KEY-----\nMBAwEAYHKoZIzj0CAQYFK4EEACMDAgAE\n-----END PUBLIC KEY-----\n";
     for (file, says) in [
         (utf_16.as_slice(), "UTF-16; save it as UTF-8"),
-        (&der, "`-inform DER`"),
+        (&der, "`openssl pkey -pubin -inform DER -in FILE -out NEW`"),
         (&[0xc3, 0x28], "it is not text"),
         (STANDARD.encode(P256).as_bytes(), "`base64 -d`"),
         (
