@@ -128,6 +128,11 @@ pub enum Error {
         /// When that was signed, as text.
         stored_signed: String,
     },
+    /// A layout lists several images under one tag, so the tag names none of them.
+    AmbiguousTag {
+        /// The tag.
+        reference: String,
+    },
     /// The image could not be signed, so it is not published.
     Signing {
         /// What was to be published.

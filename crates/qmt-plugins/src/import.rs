@@ -24,8 +24,9 @@ use crate::target::Target;
 pub struct ImportReport {
     /// What was added to the cache.
     pub transfer: TransferReport,
-    /// The tags that were not set to the image of the layout: the policy does not accept that image, or
-    /// it was signed earlier than the one that the tag names.
+    /// The tags that were not set to the image of the layout: the policy does not accept that image, it
+    /// was signed earlier than the one that the tag names, or the layout lists another image under the
+    /// same tag.
     pub kept: Vec<KeptTag>,
     /// The plugins of the config whose tag names an image of the layout, and for which the lockfile has
     /// another one or none.
@@ -94,6 +95,15 @@ impl PluginHost {
             return Err(match tag.reason {
                 Error::Unverifiable { source, .. } => Error::Trust(source),
                 reason => reason,
+            });
+        }
+        for (reference, digest) in std::mem::take(&mut transfer.ambiguous) {
+            kept.push(KeptTag {
+                reason: Error::AmbiguousTag {
+                    reference: reference.to_string(),
+                },
+                reference,
+                digest,
             });
         }
         let not_locked = self.not_locked(&transfer).await?;

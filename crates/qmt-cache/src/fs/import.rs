@@ -82,6 +82,11 @@ pub(super) fn import(
         if list(store, &plan, image, &mut report.tags)? {
             named.insert(image.digest());
         }
+        if plan.is_ambiguous(image)
+            && let Some(tag) = tag_of(image)
+        {
+            report.ambiguous.push((tag, image.digest().clone()));
+        }
     }
     let images = report.images.iter();
     let unnamed = images.filter(|image| !named.contains(image));
@@ -369,10 +374,8 @@ fn list(
 ) -> Result<bool, CacheError> {
     let (digest, name) = (image.digest(), name_of(image));
     let name = name.filter(|_| !plan.is_ambiguous(image));
-    // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
-    let whole = name.filter(|name| name.contains('/'));
-    match whole.map(str::parse::<Reference>) {
-        Some(Ok(reference)) => {
+    match tag_of(image).filter(|_| name.is_some()) {
+        Some(reference) => {
             match refs::get(store, &reference)? {
                 // A layout does not say that the tag still names the image.
                 Some((known, resolved_at)) if known == *digest => {
@@ -385,13 +388,20 @@ fn list(
             }
             Ok(true)
         }
-        _ => index::add(store, digest, name).map(|()| false),
+        None => index::add(store, digest, name).map(|()| false),
     }
 }
 
 /// The whole reference that names an image, else its tag.
 fn name_of(image: &Descriptor) -> Option<&str> {
     LayoutIndex::reference_of(image).or_else(|| LayoutIndex::name_of(image))
+}
+
+/// The tag of this cache that an image has: its whole reference. A tag alone says nothing about a
+/// registry.
+fn tag_of(image: &Descriptor) -> Option<Reference> {
+    let whole = name_of(image).filter(|name| name.contains('/'));
+    whole?.parse().ok()
 }
 
 fn too_many(layout: &Layout, rule: &'static str) -> CacheError {

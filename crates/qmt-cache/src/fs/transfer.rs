@@ -35,6 +35,9 @@ pub struct TransferReport {
     /// Of an import: the images that the layout lists without a registry and a repository, so that no
     /// reference leads to them.
     pub unnamed: Vec<Digest>,
+    /// Of an import: the tags under which the layout lists more than one image, and the images. None of
+    /// them gets the tag.
+    pub ambiguous: Vec<(Reference, Digest)>,
     /// Of an import: the tags that do not name the image of the layout in this cache, and that image.
     /// They were left as they are; [`Cache::set_ref`](crate::Cache::set_ref) sets one.
     pub tags: Vec<(Reference, Digest)>,

@@ -71,7 +71,8 @@ pub(super) async fn import(
             "warning: the layout has signatures of {image} that can't be read, or are too large"
         ));
     }
-    if !transfer.images.is_empty() && transfer.unnamed == transfer.images {
+    let is_unnamed = !transfer.images.is_empty() && transfer.unnamed == transfer.images;
+    if is_unnamed && imported.kept.is_empty() {
         output.note(format!(
             "warning: the images of `{shown}` have no names in a registry, so no reference leads to them; \
              `oci-layout://{shown}:TAG` uses a layout directly"

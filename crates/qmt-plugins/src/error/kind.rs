@@ -102,6 +102,7 @@ impl Error {
                 source: ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. },
                 ..
             }
+            | Self::AmbiguousTag { .. }
             // A layout is a registry, and this one has too much.
             | Self::Cache {
                 source: CacheError::Import { .. },

@@ -99,6 +99,11 @@ impl fmt::Display for Error {
                 "`{reference}`: {digest} ({signed}) is not proven to be newer than {stored} \
                  ({stored_signed})"
             ),
+            Self::AmbiguousTag { reference } => write!(
+                f,
+                "`{reference}`: the layout lists more than one image under this name; other tools \
+                 might take another one"
+            ),
             Self::Signing { plugin, .. } => write!(f, "`{plugin}`: signing the image failed"),
             Self::Artifact {
                 plugin,
@@ -239,6 +244,7 @@ impl std::error::Error for Error {
             | Self::Unsigned { .. }
             | Self::Rollback { .. }
             | Self::NotNewer { .. }
+            | Self::AmbiguousTag { .. }
             | Self::Offline { .. }
             | Self::NotImported { .. }
             | Self::NetworkForbidden { .. }

@@ -439,6 +439,46 @@ fn an_import_moves_no_tag_to_what_the_policy_refuses() {
     assert_eq!(answer.stdout, "Hello, me! (wasm)");
 }
 
+/// Two images under one name: the tag is not set to either, and that is said.
+#[test]
+fn an_import_sets_no_tag_that_the_layout_gives_to_two_images() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "layout", "greet"]), 0);
+    let layout = scene.desk.path().join("layout");
+    // The same manifest with a line break at its end has another digest.
+    let blobs = layout.join("blobs/sha256");
+    let signed = scene.signed.strip_prefix("sha256:").unwrap();
+    let mut other = std::fs::read(blobs.join(signed)).unwrap();
+    other.push(b'\n');
+    let digest = qmt_oci_ref::Digest::sha256(&other);
+    std::fs::write(blobs.join(digest.hex()), &other).unwrap();
+    let index = std::fs::read(layout.join("index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let mut entry = index["manifests"][0].clone();
+    entry["digest"] = digest.to_string().into();
+    entry["size"] = other.len().into();
+    index["manifests"].as_array_mut().unwrap().push(entry);
+    scene.desk.write("layout/index.json", index.to_string());
+
+    let import = ["cache", "import", "layout", "--cache-dir", "second"];
+    let answer = scene.run(&import);
+    code(&answer, 5);
+    let said = answer.messages();
+    let tag = format!("{}/acme/greet:1", scene.registry.host());
+    for digest in [&scene.signed, &digest.to_string()] {
+        let words = format!("the tag `{tag}` is not set to {digest}");
+        assert!(said.contains(&words), "{said}");
+    }
+    let reason = "the layout lists more than one image under this name";
+    assert!(
+        said.contains(reason) && !said.contains("no names"),
+        "{said}"
+    );
+    let answer = scene.run(&[&import[..], &["--format", "json"]].concat());
+    let kept = &answer.json()["kept_tags"];
+    assert_eq!(kept.as_array().unwrap().len(), 2, "{kept:#}");
+}
+
 /// A signed image that is newer takes the tag, and one that is older does not take it back.
 #[test]
 fn an_import_moves_a_tag_to_a_newer_image_only() {

@@ -521,6 +521,10 @@ async fn only_what_images_need_is_imported() {
     let report = import(&bed, &layout).await.unwrap();
     assert_eq!((report.images.len(), report.tags.len()), (2, 0));
     assert_eq!(report.unnamed, report.images);
+    let tags = report.ambiguous.iter().map(|(tag, _)| tag.to_string());
+    assert_eq!(tags.collect::<Vec<_>>(), [NAME, NAME]);
+    let images = report.ambiguous.iter().map(|(_, image)| image.clone());
+    assert_eq!(images.collect::<Vec<_>>(), report.images);
     assert!(
         bed.cache
             .ref_(&NAME.parse().unwrap())
