@@ -70,16 +70,15 @@ fn has_docker_options(host: &Path) -> bool {
     })
 }
 
-/// Returns the path under which a Wasm plugin sees a folder. What could be meant as a mode, as in
+/// Returns the name under which a Wasm plugin sees a folder. What could be meant as a mode, as in
 /// `/data:ro` or `ro`, is refused: the folder would be writable.
 #[cfg(feature = "wasm")]
 pub(crate) fn guest_folder(guest: &Path) -> Result<&str, Refused> {
-    let guest = guest
-        .to_str()
-        .ok_or(("the plugin's folder must be UTF-8", None))?;
-    if guest.contains(':') || !guest.starts_with('/') || guest.split('/').any(|part| part == "..") {
-        let rule = "the plugin's folder must be an absolute path without `:` and `..`; `ro:` before \
-                    the host's folder makes it read-only: `\"ro:/srv/data\" = \"/data\"`";
+    let guest = guest.to_str().filter(|guest| !guest.is_empty());
+    let guest = guest.ok_or(("the plugin's folder must be UTF-8 and not empty", None))?;
+    if guest.contains(':') || DOCKER_OPTIONS.contains(&guest) {
+        let rule = "the plugin's folder is a path without options and `:`; `ro:` before the host's \
+                    folder makes it read-only: `\"ro:/srv/data\" = \"/data\"`";
         return Err((rule, None));
     }
     Ok(guest)

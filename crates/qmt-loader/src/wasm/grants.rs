@@ -157,11 +157,6 @@ mod tests {
             ":/data",
             "ro",
             "rw",
-            "data",
-            ".",
-            "",
-            "/data/../x",
-            "/..",
         ] {
             for host in [host, &format!("ro:{host}")] {
                 let rule = rule(&granted(host, guest));
@@ -178,7 +173,7 @@ mod tests {
                 "{suffix}: {rule}"
             );
         }
-        for guest in ["/", "/data", "/data/", "/a/b.c/..d"] {
+        for guest in ["/", "/data", "/data/", "/a/b.c/..d", "data", "."] {
             Grants::new("p", &granted(host, guest)).unwrap();
         }
     }

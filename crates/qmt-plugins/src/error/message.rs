@@ -205,7 +205,6 @@ impl fmt::Display for Error {
     }
 }
 
-/// `main` shows the errors that it returns in this form.
 impl Error {
     /// Says what of the trust settings can't be used.
     fn untrusted(&self, source: &VerifyError) -> &'static str {
@@ -218,6 +217,7 @@ impl Error {
     }
 }
 
+/// `main` shows the errors that it returns in this form.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&text::error_report(self, self.hint().as_deref()))

@@ -71,9 +71,6 @@ impl ClientError {
             Self::File {
                 status: 404 | 410, ..
             } => None,
-            Self::Layout(LayoutError::Digest { .. } | LayoutError::Size { .. }) => {
-                Some("the layout is damaged: copy it again, or export it again".to_owned())
-            }
             #[cfg(feature = "layout")]
             Self::Layout(LayoutError::Digest { .. } | LayoutError::Size { .. }) => {
                 Some("the layout is damaged: copy it again, or export it again".to_owned())
