@@ -8,6 +8,10 @@ pub(crate) mod text;
 mod tls;
 mod token;
 
+use std::{path::PathBuf, time::Duration};
+
+use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
+
 pub use self::credential::{CredentialError, HelperFailure, WithheldReason};
 pub use self::login::LoginError;
 pub use self::text::Phase;
@@ -15,8 +19,6 @@ use self::text::{in_file, listed, named, pause, place, redirected, suffix, throu
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
 use crate::{BoxError, credentials::CredentialOrigin, redact::RedactedUrl};
-use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
-use std::{path::PathBuf, time::Duration};
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
@@ -308,14 +310,9 @@ pub enum ClientError {
         /// What is wrong with it.
         source: RegistryError,
     },
-    /// The digester of the bytes so far does not fit the blob.
-    #[error("`{digest}` can't be resumed: {reason}")]
-    CannotResume {
-        /// The blob.
-        digest: Digest,
-        /// Why.
-        reason: &'static str,
-    },
+    /// The digester of the bytes so far does not fit this blob, for this reason.
+    #[error("`{0}` can't be resumed: {1}")]
+    CannotResume(Digest, &'static str),
     /// The registry does not accept an upload.
     #[error("`{url}` does not accept the upload: {reason}{}", suffix(.message))]
     UploadRefused {
