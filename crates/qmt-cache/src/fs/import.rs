@@ -9,10 +9,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Descriptor, Digest, Digester, Reference, manifest};
-use qmt_storage::{Layout, LayoutIndex};
+use qmt_storage::Layout;
 use tempfile::TempDir;
 
 use super::blobs::{self, MANIFEST_MAX};
+use super::imported::{name_of, tag_of};
 use super::paths::file_name;
 use super::store::Store;
 use super::transfer::{MergeEvidence, MergedEvidence, TransferReport};
@@ -82,11 +83,9 @@ pub(super) fn import(
         if list(store, &plan, image, &mut report.tags)? {
             named.insert(image.digest());
         }
-        if plan.is_ambiguous(image)
-            && let Some(tag) = tag_of(image)
-        {
-            report.ambiguous.push((tag, image.digest().clone()));
-        }
+        let tag = tag_of(image).filter(|_| plan.is_ambiguous(image));
+        let ambiguous = tag.map(|tag| (tag, image.digest().clone()));
+        report.ambiguous.extend(ambiguous);
     }
     let images = report.images.iter();
     let unnamed = images.filter(|image| !named.contains(image));
@@ -390,18 +389,6 @@ fn list(
         }
         None => index::add(store, digest, name).map(|()| false),
     }
-}
-
-/// The whole reference that names an image, else its tag.
-fn name_of(image: &Descriptor) -> Option<&str> {
-    LayoutIndex::reference_of(image).or_else(|| LayoutIndex::name_of(image))
-}
-
-/// The tag of this cache that an image has: its whole reference. A tag alone says nothing about a
-/// registry.
-fn tag_of(image: &Descriptor) -> Option<Reference> {
-    let whole = name_of(image).filter(|name| name.contains('/'));
-    whole?.parse().ok()
 }
 
 fn too_many(layout: &Layout, rule: &'static str) -> CacheError {

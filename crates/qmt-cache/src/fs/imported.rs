@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Descriptor, Digest, Reference};
+use qmt_storage::LayoutIndex;
 
 use super::gc::{self, PruneOptions};
 use super::paths::file_name;
@@ -65,4 +66,16 @@ pub(crate) fn keep(
 
 fn marker(store: &Store, image: &Digest) -> PathBuf {
     store.paths.imported().join(file_name(image))
+}
+
+/// The whole reference that names an image, else its tag.
+pub(super) fn name_of(image: &Descriptor) -> Option<&str> {
+    LayoutIndex::reference_of(image).or_else(|| LayoutIndex::name_of(image))
+}
+
+/// The tag of this cache that an image has: its whole reference. A tag alone says nothing about a
+/// registry.
+pub(super) fn tag_of(image: &Descriptor) -> Option<Reference> {
+    let whole = name_of(image).filter(|name| name.contains('/'));
+    whole?.parse().ok()
 }
