@@ -122,6 +122,25 @@ async fn an_answer_of_a_proxy_is_reported_as_its_own() {
     }
 }
 
+/// CFG-01: the password of a proxy is not shown, also where the proxy repeats it.
+#[tokio::test]
+async fn cfg_01_a_proxy_that_repeats_its_password_is_not_quoted() {
+    const BASIC: &str = "dXNlcjpjYW5hcnk=";
+    for body in [
+        "denied: canary".to_owned(),
+        "<html><title>user:canary is denied</title></html>".to_owned(),
+        format!("denied: Basic {BASIC}"),
+    ] {
+        for head in ["407 Proxy Authentication Required", "502 Bad Gateway"] {
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
+            let error = full_text(&through(&proxy(answer.leak()), true).await);
+            assert!(!error.contains(BASIC), "{error}");
+            assert!(error.contains("is not shown"), "{error}");
+        }
+    }
+}
+
 /// What a registry answers through a proxy is still the registry's.
 #[tokio::test]
 async fn what_a_registry_answers_through_a_proxy_is_its_own() {

@@ -67,6 +67,7 @@ impl TokenRequest<'_> {
             };
             let answer = exchange(endpoint, &client, &spec, &url, None).await;
             let mut answer = answer.map_err(|error| self.failed(error))?;
+            secrets = secrets.and(std::mem::take(&mut answer.secrets));
             answer.hide(&secrets)?;
             if !is_redirect(answer.status) {
                 return self.read(answer, &secrets).await;

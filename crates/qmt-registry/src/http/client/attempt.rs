@@ -96,7 +96,8 @@ impl Attempt<'_> {
         let is_registry = scope.endpoint.is_origin_of(&answer.url) && is_of_api;
         let is_challenge = status == 401 && answer.is_same_origin;
         let header = used.map(|used| &used.header);
-        let secrets = Secrets::of_exchange(&scope.endpoint, &request.spec, header, &answer.url);
+        let secrets = Secrets::of_exchange(&scope.endpoint, &request.spec, header, &answer.url)
+            .and(answer.secrets);
         let text = answer.body.beginning().await?;
         // The content of an answer with another status of success is no message.
         let is_message = status >= 300 || is_registry_error(&text.bytes);

@@ -68,8 +68,10 @@ impl HttpRegistry {
             let answer = operation.send(&request, &[200]).await;
             let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
             let (endpoint, spec) = (&operation.endpoint, &request.spec);
-            let secrets = Secrets::of_exchange(endpoint, spec, None, &answer.url);
-            let (url, is_html) = (RedactedUrl::from(&answer.url), is_html(answer.headers()));
+            let is_html = is_html(answer.headers());
+            let secrets =
+                Secrets::of_exchange(endpoint, spec, None, &answer.url).and(answer.secrets);
+            let url = RedactedUrl::from(&answer.url);
             let is_encoded = answer.body.is_compressed();
             let content = answer.body.whole(limit, FILE).await?;
             let Some(digest) = digest else {

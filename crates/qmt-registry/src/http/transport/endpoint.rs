@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     pub(super) client: Client,
     /// The proxy that they lead through.
     pub(super) proxy: Option<RedactedUrl>,
+    /// The same with its password.
+    pub(super) proxy_url: Option<ProxyUrl>,
     /// Whether they are to the registry itself, which may get a client certificate.
     pub(super) is_own: bool,
 }
@@ -199,6 +201,7 @@ impl Endpoint {
         let connection = Connection {
             client: connect(&self.context.limits, tls, &route, resolver)?,
             proxy: proxy.map(RedactedUrl::of_proxy),
+            proxy_url: proxy.cloned().map(ProxyUrl),
             is_own,
         };
         connections.insert(key, connection.clone());

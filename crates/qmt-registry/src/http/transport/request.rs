@@ -59,7 +59,7 @@ pub(crate) struct Answer {
     pub(crate) is_same_origin: bool,
     /// The proxy that may have answered in place of the server: over plain HTTP it can.
     pub(crate) proxy: Option<RedactedUrl>,
-    /// What was sent to the server as authorization.
+    /// What was sent to the server, or to its proxy, as authorization.
     pub(crate) secrets: Secrets,
     pub(crate) body: Body,
 }
@@ -187,7 +187,7 @@ pub(crate) async fn exchange(
         url: url.clone(),
         is_same_origin: connection.is_own,
         proxy: proxy.filter(|_| url.scheme() == "http"),
-        secrets: Secrets::of_header(authorization),
+        secrets: Secrets::of_header(authorization).with_proxy(connection.proxy_url.as_ref()),
         body: Body::new(response, url, limits),
     })
 }

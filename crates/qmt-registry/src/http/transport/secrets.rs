@@ -12,6 +12,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
+use super::proxy::ProxyUrl;
 use super::request::RequestSpec;
 use crate::error::ClientError;
 
@@ -89,6 +90,23 @@ impl Secrets {
             secrets.add_query(url);
         }
         secrets
+    }
+
+    /// Adds the password of a proxy: one that answers in place of the server may repeat it.
+    pub(super) fn with_proxy(mut self, proxy: Option<&ProxyUrl>) -> Self {
+        let password = proxy.and_then(|ProxyUrl(url)| url.password());
+        let password = decoded(password.unwrap_or_default().as_bytes());
+        if let Ok(password) = std::str::from_utf8(&password) {
+            self.add(password);
+        }
+        self
+    }
+
+    /// Adds the secrets of `other`.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.all.extend(other.all);
+        self.values.extend(other.values);
+        self
     }
 
     /// Adds the values in the query of `url`, as they are written and decoded.
