@@ -84,6 +84,20 @@ pub(crate) fn guest_folder(guest: &Path) -> Result<&str, Refused> {
     Ok(guest)
 }
 
+/// What is wrong with a folder that [`writable_as_well`] returns.
+pub(crate) const WRITABLE_AS_WELL: &str = "it is read-only, and lies in a folder that is granted for writing; \
+     grant that one read-only as well, or folders that do not contain each other";
+
+/// Returns the first of the folders `read_only` that lies in one of the folders `writable`, through which
+/// a plugin could change it. All are resolved.
+pub(crate) fn writable_as_well<'a>(
+    read_only: impl IntoIterator<Item = &'a PathBuf>,
+    writable: &[&PathBuf],
+) -> Option<&'a PathBuf> {
+    let is_within = |folder: &PathBuf| writable.iter().any(|other| folder.starts_with(other));
+    read_only.into_iter().find(|folder| is_within(folder))
+}
+
 /// Returns the configuration with the variables that are granted. An error names the variable.
 pub(crate) fn config(
     options: &LoadOptions,

@@ -54,6 +54,14 @@ impl Grants {
             }
             folders.push(granted);
         }
+        let (read_only, writable): (Vec<_>, Vec<_>) =
+            folders.iter().partition(|folder| folder.read_only);
+        let writable: Vec<_> = writable.iter().map(|folder| &folder.host).collect();
+        let read_only = read_only.iter().map(|folder| &folder.host);
+        if let Some(folder) = grants::writable_as_well(read_only, &writable) {
+            let shown = format!("ro:{}", folder.display());
+            return Err(refused(&shown, grants::WRITABLE_AS_WELL, None));
+        }
         let config = grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
         Ok(Self {
             config,
@@ -175,6 +183,44 @@ mod tests {
         }
         for guest in ["/", "/data", "/data/", "/a/b.c/..d", "data", "."] {
             Grants::new("p", &granted(host, guest)).unwrap();
+        }
+    }
+
+    /// WASM-08: no other grant makes a read-only folder writable.
+    #[cfg(unix)]
+    #[test]
+    fn a_read_only_folder_within_a_writable_one_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        for folder in ["top/ro", "top2"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink(home.join("top/ro"), home.join("link")).unwrap();
+        let granted = |folders: &[(&str, &str)]| {
+            let mut options = LoadOptions::default();
+            for (mark, folder) in folders {
+                let host = format!("{mark}{}", home.join(folder).display());
+                let guest = format!("/{}", options.allow.paths.len());
+                options.allow.paths.insert(host.into(), guest.into());
+            }
+            options
+        };
+        for folders in [
+            [("", "top"), ("ro:", "top/ro")],
+            [("", "top"), ("ro:", "link")],
+            [("", "link"), ("ro:", "top/ro")],
+            [("", "top"), ("ro:", "top")],
+        ] {
+            let rule = rule(&granted(&folders));
+            assert!(rule.contains("granted for writing"), "{folders:?}: {rule}");
+        }
+        for folders in [
+            [("ro:", "top"), ("", "top/ro")],
+            [("", "top"), ("ro:", "top2")],
+            [("ro:", "top"), ("ro:", "top/ro")],
+            [("", "top"), ("", "top/ro")],
+        ] {
+            Grants::new("p", &granted(&folders)).unwrap();
         }
     }
 

@@ -406,4 +406,16 @@ async fn granted_folders_can_be_used() {
     assert_eq!(answer("ro:").await, ["ok", "EACCES", "EACCES", "EACCES"]);
     assert_eq!(answer("").await, ["ok", "ok", "EACCES", "EACCES"]);
     assert!(folder.join("made").exists());
+    // The rights of a folder hold for all that is in it.
+    let mut options = options();
+    options.allow.paths.insert(folder.clone(), folder.clone());
+    let within = folder.join("within");
+    fs::create_dir(&within).unwrap();
+    let host = format!("ro:{}", within.display());
+    options.allow.paths.insert(host.into(), within);
+    let refused = load(&workshop, "own-folder", options).await.map(drop);
+    assert!(
+        matches!(refused, Err(LoadError::Grant { .. })),
+        "{refused:?}"
+    );
 }

@@ -141,6 +141,12 @@ impl Grants {
             };
             folders.push(folder);
         }
+        if let Some(folder) =
+            grants::writable_as_well(&readable, &writable.iter().collect::<Vec<_>>())
+        {
+            let shown = format!("ro:{}", folder.display());
+            return Err(refused(plugin, &shown, grants::WRITABLE_AS_WELL, None));
+        }
         let config =
             grants::config(options).map_err(|(name, rule)| refused(plugin, name, rule, None))?;
         Ok(Self {
