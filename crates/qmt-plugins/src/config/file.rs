@@ -292,7 +292,38 @@ fn tab_before(text: &str, line: usize) -> Option<String> {
 fn extract(path: &Path, root: &Dict) -> Result<Config, ConfigError> {
     let root = Value::from(root.clone());
     let extracted = root.deserialize();
-    extracted.map_err(|error| explain(path, &root, &error))
+    let config: Config = extracted.map_err(|error| explain(path, &root, &error))?;
+    let tables = Value::serialize(&config).map_err(|error| explain(path, &root, &error))?;
+    match list_for_table(&root, &tables, "") {
+        Some(key) => Err(ConfigError::contradiction(
+            path,
+            key,
+            "must be a table, not a list",
+        )),
+        None => Ok(config),
+    }
+}
+
+/// Returns the key of a list in place of a table, which serde reads as the table's fields in their order.
+fn list_for_table(read: &Value, tables: &Value, key: &str) -> Option<String> {
+    match (read, tables) {
+        (Value::Array(..), Value::Dict(..)) => Some(key.to_owned()),
+        (Value::Dict(_, read), Value::Dict(_, tables)) => read.iter().find_map(|(name, value)| {
+            let key = if key.is_empty() {
+                name.clone()
+            } else {
+                format!("{key}.{name}")
+            };
+            list_for_table(value, tables.get(name)?, &key)
+        }),
+        (Value::Array(_, read), Value::Array(_, tables)) => {
+            let mut items = read.iter().zip(tables).enumerate();
+            items.find_map(|(index, (value, table))| {
+                list_for_table(value, table, &format!("{key}[{index}]"))
+            })
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

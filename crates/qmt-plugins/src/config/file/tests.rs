@@ -25,6 +25,34 @@ fn refused(text: &str, words: &[&str]) {
     }
 }
 
+/// Serde reads a list as the fields of a structure, so that its first item would switch verification off.
+#[test]
+fn a_list_is_no_table() {
+    for (text, key) in [
+        (r#"{"oci":[true]}"#, "`oci`"),
+        (r#"{"oci":[]}"#, "`oci`"),
+        (r#"{"registries":{"ghcr.io":[]}}"#, "`registries.ghcr.io`"),
+        (r#"{"providers":[["p","p.wasm"]]}"#, "`providers[0]`"),
+        (
+            r#"{"providers":[{"name":"a","path":"a.wasm"},{"name":"p","path":"p.wasm","allow":[]}]}"#,
+            "`providers[1].allow`",
+        ),
+        (
+            r#"{"providers":[{"name":"p","path":"p.wasm","limits":[]}]}"#,
+            "`providers[0].limits`",
+        ),
+    ] {
+        for name in ["plugins.json", "plugins.yaml"] {
+            let error = read(name, text, &[]).expect_err(text).to_string();
+            let words = [key, "must be a table, not a list"];
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+    }
+    let lists = r#"{"oci":{"policy":[{"scope":"**","any_of":[{"key":"k.pub","transparency_log":"optional"}]}]},
+        "providers":[{"name":"p","path":"p.wasm","config":{"names":[1,{"a":[2]}]}}]}"#;
+    read("plugins.json", lists, &[]).unwrap();
+}
+
 /// The parser's own message quotes the line, which may have a secret.
 #[test]
 fn an_error_of_the_syntax_names_its_place() {
