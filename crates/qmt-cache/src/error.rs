@@ -184,6 +184,12 @@ impl CacheError {
             source,
         }
     }
+
+    /// Returns the error of a writer of the cache, which names its file already, else one of `path`.
+    pub(crate) fn written(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let io = Self::io("write", path);
+        |error| error.downcast().unwrap_or_else(io)
+    }
 }
 
 fn after_refusal(cause: &io::Error) -> String {

@@ -54,7 +54,7 @@ impl FsCache {
         let content = Bytes::copy_from_slice(content);
         self.blocking(move |store| {
             let written = staging.write_all(&content);
-            written.map_err(CacheError::io("write to", store.paths.root()))?;
+            written.map_err(CacheError::written(store.paths.root()))?;
             staging.commit(record)
         })
         .await

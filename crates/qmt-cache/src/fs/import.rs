@@ -298,9 +298,9 @@ fn stage_blob(
     (digest, size): (&Digest, u64),
     staged: &mut Staged,
 ) -> Result<(), CacheError> {
-    let failed = |error| CacheError::io("copy from", layout.path())(error);
     let Some(mut file) = layout.blob(digest)? else {
-        return Err(failed(io::ErrorKind::NotFound.into()));
+        let gone = io::ErrorKind::NotFound.into();
+        return Err(CacheError::io("copy from", layout.path())(gone));
     };
     CacheError::check_size(digest, size, file.size())?;
     let mut out = staged.create(store, store.paths.blob(digest))?;
@@ -308,11 +308,12 @@ fn stage_blob(
     while let Some(chunk) = file.next_chunk()? {
         digester.update(&chunk);
         // A sparse file of a few bytes must not fill the disk.
-        if chunk.iter().all(|byte| *byte == 0) {
-            out.skip(chunk.len() as u64).map_err(failed)?;
+        let written = if chunk.iter().all(|byte| *byte == 0) {
+            out.skip(chunk.len() as u64)
         } else {
-            out.write_all(&chunk).map_err(failed)?;
-        }
+            out.write_all(&chunk)
+        };
+        written.map_err(CacheError::written(&out.path))?;
     }
     CacheError::check_digest(digest, digester.finish())?;
     out.seal()
@@ -351,7 +352,7 @@ fn stage_evidence(
             MergedEvidence::Changed(merged) if merged.len() as u64 <= evidence::EVIDENCE_MAX => {
                 let mut out = staged.create(store, store.paths.evidence(&subject))?;
                 let written = out.write_all(&evidence::seal(&subject, &merged));
-                written.map_err(CacheError::io("copy from", layout.path()))?;
+                written.map_err(CacheError::written(&out.path))?;
                 out.seal()?;
                 has_material = true;
             }

@@ -182,7 +182,7 @@ impl Store {
     pub(crate) fn write_temp(&self, bytes: &[u8]) -> Result<(Appender, TempPath), CacheError> {
         let (mut out, temp) = self.temp_file()?;
         let written = out.write_all(bytes);
-        written.map_err(CacheError::io("write", &temp))?;
+        written.map_err(CacheError::written(&temp))?;
         out.seal()?;
         Ok((out, temp))
     }

@@ -72,7 +72,7 @@ impl Appender {
     /// dropped the pages, so a second one that succeeds would mean nothing.
     pub(crate) fn seal(&mut self) -> Result<(), CacheError> {
         self.flush_buffered()
-            .map_err(CacheError::io("write", &self.path))?;
+            .map_err(CacheError::written(&self.path))?;
         sys::make_read_only(&self.file).map_err(CacheError::io("protect", &self.path))?;
         (self.sys.sync)(&self.file).map_err(CacheError::io("flush", &self.path))
     }

@@ -1,6 +1,7 @@
 //! Layouts that are not imported.
 
 use super::*;
+use crate::fs::sys::Sys;
 
 /// A sparse file takes no space on disk, so sizes are limited.
 #[tokio::test]
@@ -94,6 +95,43 @@ async fn a_sparse_blob_stays_sparse() {
         assert!(metadata.blocks() * 512 < 1 << 20, "{metadata:?}");
         assert!(std::fs::read(&stored).unwrap() == content);
     }
+}
+
+/// CACHE-11: the error names the file of the cache, and not the layout, whose disk has room.
+#[tokio::test]
+async fn a_full_disk_at_an_import_is_that_of_the_cache() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static FULL: AtomicBool = AtomicBool::new(false);
+    fn write(mut file: &std::fs::File, bytes: &[u8]) -> std::io::Result<usize> {
+        if FULL.load(Ordering::Relaxed) {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        file.write(bytes)
+    }
+    let (_out, layout, _) = layout().await;
+    let content = vec![7; 600_000];
+    let layer = blob("a/layer", &content);
+    let path = |of: &Descriptor| layout.join("blobs/sha256").join(of.digest().hex());
+    std::fs::write(path(&layer), &content).unwrap();
+    let image = serde_json::json!({
+        "schemaVersion": 2, "mediaType": oci::OCI_MANIFEST, "config": layer, "layers": [layer],
+    });
+    let image = image.to_string();
+    let descriptor = blob(oci::OCI_MANIFEST, image.as_bytes());
+    std::fs::write(path(&descriptor), image).unwrap();
+    relist(&layout, |images| {
+        *images = vec![serde_json::to_value(&descriptor).unwrap()];
+    });
+    let bed = Bed::with(Sys { write, ..Sys::REAL });
+    FULL.store(true, Ordering::Relaxed);
+    let refused = import(&bed, &layout).await.unwrap_err();
+    FULL.store(false, Ordering::Relaxed);
+    let CacheError::Io { path, source, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert!(path.starts_with(bed.cache.path()), "{}", path.display());
+    assert!(source.get_ref().is_none(), "{source:?}");
+    assert_eq!(import(&bed, &layout).await.unwrap().blobs, 2);
 }
 
 #[tokio::test]
