@@ -16,7 +16,7 @@ const GROUPS: [(&str, usize); 11] = [
     ("REF", 6),
     ("TAR", 13),
     ("CACHE", 14),
-    ("SIG", 18),
+    ("SIG", 21),
     ("TUF", 6),
     ("WASM", 12),
     ("NAT", 8),
