@@ -71,14 +71,14 @@ fn has_docker_options(host: &Path) -> bool {
 }
 
 /// Returns the name under which a Wasm plugin sees a folder. What could be meant as a mode, as in
-/// `/data:ro` or `ro`, is refused: the folder would be writable.
+/// `/data:ro` or `ro`, is refused, because it would not make the folder read-only.
 #[cfg(feature = "wasm")]
 pub(crate) fn guest_folder(guest: &Path) -> Result<&str, Refused> {
     let guest = guest.to_str().filter(|guest| !guest.is_empty());
     let guest = guest.ok_or(("the plugin's folder must be UTF-8 and not empty", None))?;
-    if guest.contains(':') || DOCKER_OPTIONS.contains(&guest) {
-        let rule = "the plugin's folder is a path without options and `:`; `ro:` before the host's \
-                    folder makes it read-only: `\"ro:/srv/data\" = \"/data\"`";
+    if guest.contains(':') || ["ro", "rw"].contains(&guest) {
+        let rule = "the plugin's folder is a path without `:`, and neither `ro` nor `rw`; `ro:` before \
+                    the host's folder makes it read-only: `\"ro:/srv/data\" = \"/data\"`";
         return Err((rule, None));
     }
     Ok(guest)

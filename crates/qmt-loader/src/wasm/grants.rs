@@ -181,7 +181,7 @@ mod tests {
                 "{suffix}: {rule}"
             );
         }
-        for guest in ["/", "/data", "/data/", "/a/b.c/..d", "data", "."] {
+        for guest in ["/", "/data", "/data/", "/a/b.c/..d", "data", "shared", "."] {
             Grants::new("p", &granted(host, guest)).unwrap();
         }
     }
