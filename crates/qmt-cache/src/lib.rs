@@ -29,7 +29,7 @@ pub use self::record::Record;
 /// [`FsCache`].
 pub mod maintenance {
     pub use crate::fs::{
-        CacheEntry, MergeEvidence, MergedEvidence, PruneOptions, PruneReport, TransferReport,
-        VerifyReport,
+        CacheEntry, IncompleteImage, MergeEvidence, MergedEvidence, PruneOptions, PruneReport,
+        TransferReport, VerifyReport,
     };
 }

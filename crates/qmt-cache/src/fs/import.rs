@@ -16,7 +16,7 @@ use super::blobs::{self, MANIFEST_MAX};
 use super::imported::{name_of, tag_of};
 use super::paths::file_name;
 use super::store::Store;
-use super::transfer::{MergeEvidence, MergedEvidence, TransferReport};
+use super::transfer::{IncompleteImage, MergeEvidence, MergedEvidence, TransferReport};
 use super::write::Appender;
 use super::{evidence, folder, imported, index, refs};
 use crate::CacheError;
@@ -38,8 +38,8 @@ pub(super) const DEPTH_MAX: u32 = 4;
 struct Plan {
     /// The images that are complete, in their order.
     images: Vec<Descriptor>,
-    /// The images that are not, each with what it needs and the layout lacks.
-    incomplete: Vec<(Digest, Digest)>,
+    /// The images that are not.
+    incomplete: Vec<IncompleteImage>,
     /// The blobs that they need, and their sizes.
     blobs: BTreeMap<Digest, u64>,
     /// The size of the blobs, and of the signature material once that is staged.
@@ -114,7 +114,8 @@ impl Plan {
             } else {
                 let lacking = manifests.lacking.take();
                 let lacking = lacking.unwrap_or_else(|| digest.clone());
-                plan.incomplete.push((digest.clone(), lacking));
+                let image = digest.clone();
+                plan.incomplete.push(IncompleteImage { image, lacking });
             }
         }
         Ok(plan)

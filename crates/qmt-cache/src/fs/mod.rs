@@ -45,7 +45,7 @@ pub use self::options::{CacheEvent, CacheOptions};
 pub use self::partial::PartialBlob;
 pub use self::staging::Staging;
 pub(crate) use self::store::Store;
-pub use self::transfer::{MergeEvidence, MergedEvidence, TransferReport};
+pub use self::transfer::{IncompleteImage, MergeEvidence, MergedEvidence, TransferReport};
 use crate::CacheError;
 use sys::Sys;
 

@@ -28,8 +28,8 @@ pub struct TransferReport {
     pub bytes: u64,
     /// The number of images with signature material.
     pub signatures: usize,
-    /// Of an import: the images that were left out, each with what it needs and the layout lacks.
-    pub incomplete: Vec<(Digest, Digest)>,
+    /// Of an import: the images that were left out.
+    pub incomplete: Vec<IncompleteImage>,
     /// Of an import: the images whose signature material can't be read, and was left out.
     pub unreadable: Vec<Digest>,
     /// Of an import: the images that the layout lists without a registry and a repository, so that no
@@ -41,6 +41,16 @@ pub struct TransferReport {
     /// Of an import: the tags that do not name the image of the layout in this cache, and that image.
     /// They were left as they are; [`Cache::set_ref`](crate::Cache::set_ref) sets one.
     pub tags: Vec<(Reference, Digest)>,
+}
+
+/// An image that an import left out, because the layout lacks a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IncompleteImage {
+    /// The image.
+    pub image: Digest,
+    /// The part: a blob, a manifest, or the image itself.
+    pub lacking: Digest,
 }
 
 /// Merges the signature material of an image that the cache has (if any) and that of a layout.

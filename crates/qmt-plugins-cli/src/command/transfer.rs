@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use qmt_plugins::artifact_stage::HostPlatform;
-use qmt_plugins::cache::maintenance::TransferReport;
+use qmt_plugins::cache::maintenance::{IncompleteImage, TransferReport};
 use qmt_plugins::oci_ref::text;
 use qmt_plugins::{PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ pub(super) async fn import(
              `oci-layout://{shown}:TAG` uses a layout directly"
         ));
     }
-    for (image, lacking) in &transfer.incomplete {
+    for IncompleteImage { image, lacking, .. } in &transfer.incomplete {
         let part = if image == lacking {
             "it".to_owned()
         } else {
@@ -104,7 +104,7 @@ pub(super) async fn import(
     data["locked"] = locked.collect();
     data["updated"] = json!(report.data);
     let incomplete = transfer.incomplete.iter();
-    data["incomplete"] = incomplete.map(|(image, _)| json!(image)).collect();
+    data["incomplete"] = incomplete.map(|one| json!(one.image)).collect();
     data["unreadable"] = json!(transfer.unreadable);
     data["unnamed"] = json!(transfer.unnamed);
     let mut failed = report.failed;
