@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, RawManifest, Registry as _, text};
 use qmt_registry::credentials::{Credential, CredentialChain, Environment};
-use qmt_registry::{ClientError, HttpRegistry, RegistryWriter as _};
+use qmt_registry::{ClientError, RegistryWriter as _};
 use qmt_testkit::{Auth, Fault, LoggedRequest};
 
 use crate::support::{
-    CANARY, Detail as _, MANIFEST, builder, client, full_text, image_behind, plain, pull, quick,
-    resolve,
+    CANARY, Detail as _, MANIFEST, builder, client, full_text, image_behind, plain_client, pull,
+    quick, resolve,
 };
 
 fn hint(error: Option<&ClientError>) -> String {
@@ -141,12 +141,7 @@ async fn only_the_cause_of_a_failed_request_is_shown() {
     let closed = listener.local_addr().unwrap();
     drop(listener);
     for host in [closed.to_string(), "no-such-name.invalid:80".to_owned()] {
-        let client = HttpRegistry::builder()
-            .host(host.parse().unwrap(), plain())
-            .limits(quick().tries(1))
-            .build()
-            .unwrap();
-        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let (client, reference) = plain_client(&host);
         let error = client.resolve(&reference).await.unwrap_err();
         let messages = text::messages(&error);
         assert!(messages.len() <= 2, "{messages:?}");

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use qmt_oci_ref::{
-    Descriptor, Digester, RawManifest, Registry, RegistryError, RegistryHost, Repository, manifest,
+    Descriptor, Digester, RawManifest, Reference, Registry, RegistryError, RegistryHost,
+    Repository, manifest,
 };
 use qmt_registry::credentials::{Credential, CredentialStore};
 use qmt_registry::limits::Limits;
@@ -49,6 +50,16 @@ pub(crate) fn client(server: &FakeRegistry) -> HttpRegistry {
 }
 
 /// A client that has the canary as its password for every host that it is asked for.
+/// A client of plain HTTP that tries once, and an image at `host`.
+pub(crate) fn plain_client(host: &str) -> (HttpRegistry, Reference) {
+    let client = HttpRegistry::builder()
+        .host(host.parse().unwrap(), plain())
+        .limits(quick().tries(1))
+        .build()
+        .unwrap();
+    (client, format!("{host}/acme/echo:1").parse().unwrap())
+}
+
 pub(crate) fn client_with_password(server: &FakeRegistry) -> HttpRegistry {
     builder(server).credentials(password()).build().unwrap()
 }

@@ -10,7 +10,7 @@ use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
 
 use crate::support::{
     CANARY, Detail as _, ca_of, client_with_password, full_text, image_behind, password, plain,
-    put_image, quick, resolve,
+    plain_client, put_image, quick, resolve,
 };
 
 async fn tls(options: TlsOptions) -> FakeRegistry {

@@ -16,8 +16,8 @@ use qmt_oci_ref::{
     Registry, RegistryError, RegistryErrorKind, Repository,
 };
 use qmt_testkit::{
-    Attestation, PrivateSigstore, SIMPLE_SIGNING, SignedBundle, Signing, SimpleAttestation,
-    SimpleSigning,
+    Attestation, PrivateSigstore, SIMPLE_SIGNING, SignatureImage, SignedBundle, Signing,
+    SimpleAttestation, SimpleSigning,
 };
 use qmt_verify::policy::AttestationDemand;
 use qmt_verify::{DiscoveryOptions, Verifier as _, VerifyError, discover};
@@ -32,6 +32,12 @@ const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
 
 fn good_bundle(sigstore: &PrivateSigstore) -> SignedBundle {
     sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()))
+}
+
+/// The image of a `.sig` tag with a good signature.
+fn good_tag(sigstore: &PrivateSigstore) -> SignatureImage {
+    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    SimpleSigning::image(subject().digest(), &[simple])
 }
 
 /// A change that makes a manifest odd.

@@ -55,12 +55,7 @@ fn the_environments_proxy_is_used() {
             .enable_all()
             .build()
             .unwrap();
-        let client = HttpRegistry::builder()
-            .host(host.parse().unwrap(), plain())
-            .limits(quick().tries(1))
-            .build()
-            .unwrap();
-        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let (client, reference) = plain_client(&host);
         let outcome = runtime.block_on(client.resolve(&reference));
         println!("\noutcome: {}", outcome.is_ok());
         return;

@@ -125,8 +125,8 @@ async fn a_remark_about_the_list_is_noted() {
     assert!(error.to_string().contains("is not signed"), "{error}");
 }
 
-/// A tag for signatures that the registry refuses is absent, which is noted next to a good signature
-/// and where there is none.
+/// A tag for signatures that the registry refuses is absent, which is noted with and without a good
+/// signature.
 #[tokio::test]
 async fn a_refused_tag_is_noted() {
     let sigstore = PrivateSigstore::new();

@@ -55,8 +55,7 @@ impl Registry for Refusing {
 async fn a_place_that_refuses_hides_no_signature() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
-    let tagged = SimpleSigning::image(subject().digest(), &[simple]);
+    let tagged = good_tag(&sigstore);
     let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
     for kind in [
         RegistryErrorKind::Unauthorized,
@@ -124,7 +123,7 @@ async fn a_place_that_refuses_hides_no_signature() {
     }
 }
 
-/// A registry that sends something else in place of everything that is named by a digest.
+/// A registry that sends a web page instead of blobs, and instead of manifests where `manifests` is set.
 struct Replacing {
     memory: Memory,
     manifests: bool,
@@ -166,8 +165,7 @@ fn web_page() -> RegistryError {
 async fn other_content_is_a_failed_look_up() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
-    let tagged = SimpleSigning::image(subject().digest(), &[simple]);
+    let tagged = good_tag(&sigstore);
     let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
     for (image, manifests) in [(&bundle, true), (&bundle, false), (&tagged, false)] {
         let mut memory = Memory::default();
