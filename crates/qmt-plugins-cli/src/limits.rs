@@ -1,5 +1,5 @@
-//! Limits of this process that are too low for a command. Behind them, the runtime would panic, and an
-//! allocation that fails would end the process.
+//! Checks that the limits of this process are high enough for a command. Otherwise the async runtime would
+//! panic, or an allocation that fails would end the process without a message.
 
 use std::io;
 #[cfg(unix)]

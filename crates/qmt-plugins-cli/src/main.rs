@@ -50,8 +50,9 @@ fn main() -> ExitCode {
     ended(result.map_err(|failure| output.failure(failure)))
 }
 
-/// Returns how many threads a command needs: two for each plugin that is fetched at the same time, by
-/// default four; two for looking up names and writing where one plugin is; and two for the rest.
+/// Returns how many threads a command needs. Each plugin takes two while it is fetched, and by default
+/// four are fetched at the same time. A command that fetches one plugin needs two more, and so does one
+/// that fetches none.
 fn threads(command: &Command) -> usize {
     match command {
         Command::Pull(_)

@@ -87,8 +87,7 @@ fn address_space() -> Option<u64> {
     None
 }
 
-/// Reports whether the operating system refused something for the reason `kind`: memory that is not
-/// there, or code in it.
+/// Reports whether an error of the operating system of this kind is among the causes of `error`.
 pub(super) fn is_caused_by(error: &wasmtime::Error, kind: ErrorKind) -> bool {
     error.chain().any(|cause| {
         let found = cause.downcast_ref().map(io::Error::kind);

@@ -339,7 +339,7 @@ fn compile_error(plugin: &str, error: wasmtime::Error) -> LoadError {
         Ok(error) => LoadError::Engine {
             source: error.into(),
         },
-        // The system forbids this process to make code at run time.
+        // The system does not allow this process to generate code.
         Err(error) if is_caused_by(&error, ErrorKind::PermissionDenied) => LoadError::Engine {
             source: error.into(),
         },

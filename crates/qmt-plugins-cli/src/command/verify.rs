@@ -369,8 +369,8 @@ fn grouped<'a>(rejections: impl IntoIterator<Item = &'a Rejection>) -> Vec<(&'a 
     let mut groups: Vec<(&Rejection, usize)> = Vec::new();
     for one in rejections {
         let is_like = |other: &Rejection| {
-            let texts = |of: &Rejection| (of.code, of.reason.clone(), of.hint.clone());
-            texts(one) == texts(other) && one.signer == other.signer
+            (one.code, &one.reason, &one.hint, &one.signer)
+                == (other.code, &other.reason, &other.hint, &other.signer)
         };
         match groups.iter_mut().find(|(first, _)| is_like(first)) {
             Some((_, more)) => *more = more.saturating_add(1),
