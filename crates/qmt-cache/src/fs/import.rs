@@ -106,15 +106,14 @@ impl Plan {
             lacking: None,
         };
         for image in index.images() {
-            let digest = image.digest();
+            manifests.lacking = None;
             if manifests.has_all_of(image, 1)? {
                 manifests.add(key(image, 1), &mut plan.blobs);
                 plan.images.push(image.clone());
                 plan.check(layout)?;
             } else {
-                let lacking = manifests.lacking.take();
-                let lacking = lacking.unwrap_or_else(|| digest.clone());
-                let image = digest.clone();
+                let image = image.digest().clone();
+                let lacking = manifests.lacking.take().unwrap_or_else(|| image.clone());
                 plan.incomplete.push(IncompleteImage { image, lacking });
             }
         }

@@ -481,6 +481,22 @@ async fn an_incomplete_image_is_not_imported() {
     }
 }
 
+/// What one image does without is not what the next one lacks.
+#[tokio::test]
+async fn each_incomplete_image_has_its_own_missing_part() {
+    let (_out, layout, _) = layout().await;
+    let absent = blob(oci::OCI_MANIFEST, b"absent");
+    relist(&layout, |images| {
+        images.push(serde_json::to_value(&absent).unwrap());
+    });
+    let report = import(&Bed::new(), &layout).await.unwrap();
+    let [incomplete] = &report.incomplete[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(&incomplete.image, absent.digest());
+    assert_eq!(&incomplete.lacking, absent.digest());
+}
+
 /// Blobs that no image needs are left out, and so are signatures of absent images and names that two
 /// images have.
 #[tokio::test]
