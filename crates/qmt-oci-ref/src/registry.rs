@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -25,6 +26,9 @@ use crate::repository::Repository;
 
 /// The bytes of a blob as they arrive. A stream that ends without an error was proven whole.
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, RegistryError>> + Send>>;
+
+/// Requests to a registry, which store their outcomes themselves.
+type Reads<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Reads one or many OCI registries, or an image layout. Dropping a returned future or stream
 /// abandons the request and nothing else.
@@ -103,6 +107,13 @@ pub trait Registry: Send + Sync {
             content.extend_from_slice(&chunk?);
         }
         Ok(content.freeze())
+    }
+
+    /// Runs `reads`, which are requests to this registry, for a caller that gives them up at `end`.
+    /// An implementation that repeats failed requests does not pause beyond that, so that the caller
+    /// gets the error of the last attempt. Decorators forward this method.
+    async fn until(&self, _end: Instant, reads: Reads<'_>) {
+        reads.await;
     }
 }
 

@@ -30,7 +30,7 @@ use self::failover::{Failover, Opened};
 pub use self::options::MirrorOptions;
 use crate::error::ClientError;
 use crate::events::{Events, RegistryEvent};
-use crate::http::{HttpRegistry, origin_key};
+use crate::http::{HttpRegistry, origin_key, until};
 
 /// Up to this size, a blob that may come from a mirror is verified before its first byte is handed
 /// out, so that wrong content of a mirror costs nothing: 1 MiB.
@@ -253,6 +253,10 @@ impl Registry for Mirrors {
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.merged_referrers(subject).await
+    }
+
+    async fn until(&self, end: Instant, reads: BoxFuture<'_, ()>) {
+        until(end.into(), reads).await;
     }
 }
 

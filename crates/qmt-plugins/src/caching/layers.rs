@@ -7,9 +7,11 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use qmt_cache::{PartialBlob, Staging};
 use qmt_oci_ref::manifest::Referrers;
@@ -120,6 +122,10 @@ impl Registry for ResumingLayers<'_> {
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.registry.referrers(subject).await
+    }
+
+    async fn until(&self, end: Instant, reads: BoxFuture<'_, ()>) {
+        self.registry.until(end, reads).await;
     }
 }
 

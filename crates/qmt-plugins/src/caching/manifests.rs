@@ -4,9 +4,11 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use qmt_cache::{Cache, CacheError};
 use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
@@ -113,6 +115,10 @@ impl Registry for CachedRegistry {
         let bytes = self.registry.pull_blob(from, blob).await?;
         self.store(blob, &bytes).await?;
         Ok(bytes)
+    }
+
+    async fn until(&self, end: Instant, reads: BoxFuture<'_, ()>) {
+        self.registry.until(end, reads).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qmt_oci_ref::{Descriptor, MediaType, Registry};
 use qmt_registry::limits::Phase;
-use qmt_registry::{ClientError, HttpRegistry, RegistryEvent};
+use qmt_registry::{ClientError, HttpRegistry, Mirrors, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault};
 
 use crate::support::{
@@ -263,4 +263,38 @@ async fn a_slow_consumer_is_not_a_slow_server() {
         }
     }
     assert_eq!(length, content.len());
+}
+
+/// A caller that gives up soon gets the answer, and not only that time is up.
+#[tokio::test]
+async fn a_failed_request_is_repeated_only_while_the_caller_waits() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let blob = server.put_blob("acme/echo", noise(1000));
+    let repository = server.repository("acme/echo");
+    let pin = qmt_oci_ref::PinnedReference::new(repository.clone(), image.digest().clone());
+    let limits = quick().retry_wait_min(Duration::from_millis(500));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let mirrors = Mirrors::new(client.clone());
+    let clients: [&dyn Registry; 2] = [&client, &mirrors];
+    for (client, status) in clients.into_iter().flat_map(|one| [(one, 429), (one, 500)]) {
+        let busy = Fault::on("GET", "/v2/*").respond(status);
+        server.clear_faults();
+        server.fault(busy.header("retry-after", "1"));
+        let end = std::time::Instant::now() + Duration::from_millis(900);
+        let mut errors = Vec::new();
+        let reads = async {
+            errors.push(client.manifest(&pin, 1 << 20).await.unwrap_err());
+            errors.push(pull(client, &repository, &blob).await.unwrap_err());
+            errors.push(client.referrers(&pin).await.unwrap_err());
+        };
+        client.until(end, Box::pin(reads)).await;
+        assert!(std::time::Instant::now() < end);
+        assert_eq!(errors.len(), 3);
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.contains(&format!("status {status}")), "{text}");
+            assert_eq!(text.contains("limits the rate"), status == 429, "{text}");
+        }
+    }
 }

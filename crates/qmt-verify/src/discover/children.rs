@@ -63,8 +63,8 @@ async fn children(
     most: usize,
     deadline: Deadline,
 ) -> Vec<Descriptor> {
-    let raw = deadline.bound(registry.manifest(index, MANIFEST_BYTES_MAX));
-    let raw = raw.await.ok();
+    let raw = registry.manifest(index, MANIFEST_BYTES_MAX);
+    let raw = deadline.bound(registry, raw).await.ok();
     let Some(raw) = raw.filter(|raw| raw.digest() == index.digest()) else {
         return Vec::new();
     };

@@ -35,19 +35,33 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Runs one request. The clock is read before it as well, because a timeout never fires for a
-    /// source that never waits.
-    pub(super) async fn bound<T>(
+    /// Runs one request to `registry`. The clock is read before it as well, because a timeout never
+    /// fires for a source that never waits.
+    pub(super) async fn bound<T: Send>(
         self,
-        request: impl Future<Output = Result<T, RegistryError>>,
+        registry: &dyn Registry,
+        request: impl Future<Output = Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
         if Instant::now() < self.at
-            && let Ok(outcome) = timeout_at(self.at, request).await
+            && let Ok(Some(outcome)) = timeout_at(self.at, until(registry, self.at, request)).await
         {
             return outcome;
         }
         Err(too_late(self.limit))
     }
+}
+
+/// Runs requests to `registry`, which does not pause beyond `end` to repeat a failed one: its error
+/// says more than that there was no answer. `None` if it does not run them.
+async fn until<T: Send>(
+    registry: &dyn Registry,
+    end: Instant,
+    requests: impl Future<Output = T> + Send,
+) -> Option<T> {
+    let mut outcome = None;
+    let run = async { outcome = Some(requests.await) };
+    registry.until(end.into_std(), run.boxed()).await;
+    outcome
 }
 
 fn too_late(limit: Duration) -> RegistryError {
@@ -94,7 +108,8 @@ impl<'a> Search<'a> {
         others: impl Future<Output = T>,
     ) -> (T, Found) {
         let attestations = self.tag(tag.clone(), Kind::Envelope);
-        let (others, attestations) = with_attestations(required, others, attestations).await;
+        let both = self.with_attestations(required, others, attestations);
+        let (others, attestations) = both.await;
         let attestations = attestations.unwrap_or_else(|waited| {
             let mut found = Found::of(Kind::Envelope);
             found.fail(format!("tag {tag}"), too_late(waited));
@@ -111,7 +126,7 @@ impl<'a> Search<'a> {
         let left = AnnotationsLeft::new(TAG_ANNOTATIONS_MAX);
         let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
         let resolved = async { Ok(self.registry.resolve_all(&reference).await) };
-        let resolved = self.deadline.bound(resolved).await;
+        let resolved = self.deadline.bound(self.registry, resolved).await;
         for one in resolved.unwrap_or_else(|error| vec![Err(error)]) {
             match one {
                 // GitLab takes a tag for the digest that it is made of.
@@ -145,8 +160,8 @@ impl<'a> Search<'a> {
         let (place, descriptor) = (layer.place, layer.descriptor);
         let mut found = Found::of(layer.kind);
         let repository = self.subject.repository();
-        let pulled = deadline.bound(self.registry.pull_blob(repository, &descriptor));
-        let bytes = match pulled.await {
+        let pulled = self.registry.pull_blob(repository, &descriptor);
+        let bytes = match deadline.bound(self.registry, pulled).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 found.miss(place, error);
@@ -169,7 +184,7 @@ impl<'a> Search<'a> {
     }
 
     /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them
-    /// in their order. Envelopes are waited for as in [`with_attestations`].
+    /// in their order. Envelopes are waited for as in [`Self::with_attestations`].
     pub(super) async fn fetch(
         &self,
         found: &mut Found,
@@ -187,7 +202,7 @@ impl<'a> Search<'a> {
         let at_once = REQUESTS_AT_ONCE - ENVELOPES_AT_ONCE;
         let signatures = self.fetch_all(signatures, at_once, deadline, &mut fetched);
         let envelopes = self.fetch_all(envelopes, ENVELOPES_AT_ONCE, deadline, &mut attestations);
-        let both = with_attestations(attestations_required, signatures, envelopes);
+        let both = self.with_attestations(attestations_required, signatures, envelopes);
         if let ((), Err(waited)) = both.await {
             for (index, place) in places {
                 attestations.entry(index).or_insert_with(|| {
@@ -223,31 +238,37 @@ impl<'a> Search<'a> {
             fetched.insert(index, one);
         }
     }
-}
 
-/// Waits for `others` and for `attestations`; for these, where they are not `required`, as long
-/// again as for the others, but at least [`OPTIONAL_TIME_MIN`]. The error is how long they were
-/// waited for.
-async fn with_attestations<T, A>(
-    required: bool,
-    others: impl Future<Output = T>,
-    attestations: impl Future<Output = A>,
-) -> (T, Result<A, Duration>) {
-    if required {
-        let (others, attestations) = join(others, attestations).await;
-        return (others, Ok(attestations));
-    }
-    let started = Instant::now();
-    match select(pin!(others), pin!(attestations)).await {
-        Either::Right((attestations, others)) => (others.await, Ok(attestations)),
-        Either::Left((others, attestations)) => {
-            let limit = started.elapsed().max(OPTIONAL_TIME_MIN);
-            let attestations = timeout(limit, attestations).await;
-            let attestations = attestations.map_err(|_| {
-                let waited = started.elapsed().as_millis();
-                Duration::from_millis(waited.try_into().unwrap_or(u64::MAX))
-            });
-            (others, attestations)
+    /// Waits for `others` and for `attestations`; for these, where they are not `required`, as long
+    /// again as for the others, but at least [`OPTIONAL_TIME_MIN`], the most that a failed request
+    /// pauses. The error is how long they were waited for.
+    async fn with_attestations<T, A: Send>(
+        &self,
+        required: bool,
+        others: impl Future<Output = T>,
+        attestations: impl Future<Output = A> + Send,
+    ) -> (T, Result<A, Duration>) {
+        if required {
+            let (others, attestations) = join(others, attestations).await;
+            return (others, Ok(attestations));
+        }
+        let started = Instant::now();
+        let waited = || {
+            let waited = started.elapsed().as_millis();
+            Duration::from_millis(waited.try_into().unwrap_or(u64::MAX))
+        };
+        let end = started + OPTIONAL_TIME_MIN;
+        let attestations = until(self.registry, end, attestations);
+        match select(pin!(others), pin!(attestations)).await {
+            Either::Right((attestations, others)) => {
+                (others.await, attestations.ok_or_else(waited))
+            }
+            Either::Left((others, attestations)) => {
+                let limit = started.elapsed().max(OPTIONAL_TIME_MIN);
+                let attestations = timeout(limit, attestations).await;
+                let attestations = attestations.ok().flatten();
+                (others, attestations.ok_or_else(waited))
+            }
         }
     }
 }

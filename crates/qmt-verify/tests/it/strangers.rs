@@ -2,6 +2,7 @@
 //! neither hides the signature, and both are reported.
 
 mod answers;
+mod busy;
 mod crowds;
 mod damaged;
 mod places;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use qmt_oci_ref::manifest::{OCI_MANIFEST, Referrers};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,

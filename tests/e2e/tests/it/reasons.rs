@@ -190,6 +190,25 @@ fn why_shows_odd_places_of_an_accepted_image() {
         let shown = why.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(shown.contains(words), "{words}: {}", why.stdout);
     }
+    // What is answered is shown, and not that time is up.
+    let manifests = |end| format!("/v2/acme/greet/manifests/sha256{end}");
+    for (status, words) in [
+        (403, "status 403"),
+        (429, "limits the rate"),
+        (500, "status 500"),
+    ] {
+        for end in ["-*.att", ":a*"] {
+            let scene = Scene::new();
+            scene.registry.fault(listing(&format!("sha256:{hex}")));
+            let fault = Fault::on("GET", manifests(end)).respond(status);
+            scene.registry.fault(fault.header("retry-after", "9"));
+            let why = scene.run(&["why", "greet"]);
+            assert_eq!(why.code, Some(0), "{}", why.transcript());
+            let shown = why.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+            let (_, unread) = shown.split_once("could not be read:").unwrap();
+            assert!(unread.contains(words), "{status} {end}: {}", why.stdout);
+        }
+    }
     // The image itself under a tag for signatures.
     let scene = Scene::new();
     let digest: Digest = scene.signed.parse().unwrap();

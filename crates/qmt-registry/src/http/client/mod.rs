@@ -18,7 +18,7 @@ mod upload;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::hosts::HttpRegistryBuilder;
 use self::hosts::Inner;
@@ -33,6 +33,7 @@ use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
@@ -193,6 +194,10 @@ impl Registry for HttpRegistry {
         let list =
             async |operation: Operation| Ok(Box::pin(operation.list_referrers(subject)).await);
         self.inner.run(subject.repository().host(), list).await?
+    }
+
+    async fn until(&self, end: Instant, reads: BoxFuture<'_, ()>) {
+        until(end.into(), reads).await;
     }
 }
 

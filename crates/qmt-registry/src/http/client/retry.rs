@@ -19,9 +19,10 @@ tokio::task_local! {
     static GIVEN_UP: Instant;
 }
 
-/// Lets the operations of `work` not pause beyond `end`, so that they end with the error for which they
-/// would pause.
+/// Lets the operations of `work` not pause beyond `end`, or an earlier time that a caller of this set,
+/// so that they end with the error for which they would pause.
 pub(crate) async fn until<T>(end: Instant, work: impl Future<Output = T>) -> T {
+    let end = GIVEN_UP.try_with(|outer| end.min(*outer)).unwrap_or(end);
     GIVEN_UP.scope(end, work).await
 }
 

@@ -81,8 +81,8 @@ impl Search<'_> {
 
     /// The list of referrers, or the part of it that could be read.
     async fn list(&self, place: &str, found: &mut Found) -> Option<Vec<Descriptor>> {
-        let listed = self.deadline.bound(self.registry.referrers(&self.subject));
-        let mut error = match listed.await {
+        let listed = self.registry.referrers(&self.subject);
+        let mut error = match self.deadline.bound(self.registry, listed).await {
             Ok(listed) => return Some(noted(listed, place, found)),
             Err(error) if error.is_not_found() => return Some(Vec::new()),
             Err(error) => error,
@@ -127,8 +127,8 @@ impl Search<'_> {
             let (media_type, digest) = (referrer.media_type().clone(), referrer.digest().clone());
             Descriptor::new(media_type, digest, REFERRER_BYTES_MAX)
         };
-        let raw = self.deadline.bound(self.registry.manifest(&pin, limit));
-        let raw = match raw.await {
+        let raw = self.registry.manifest(&pin, limit);
+        let raw = match self.deadline.bound(self.registry, raw).await {
             Ok(raw) => raw,
             Err(error)
                 if error.kind() == RegistryErrorKind::Content && limit < REFERRER_BYTES_MAX =>
