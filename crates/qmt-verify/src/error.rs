@@ -231,13 +231,19 @@ fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
         None => format!("looking for signatures in {place} failed"),
         Some(VerifyError::NoSignature {
             subject, rejected, ..
-        }) if !rejected
-            .iter()
-            .any(|one| one.code == RejectionCode::Unusable) =>
+        }) if is_child_signed(rejected)
+            || !rejected
+                .iter()
+                .any(|one| one.code == RejectionCode::Unusable) =>
         {
+            let child = if is_child_signed(rejected) {
+                ": a manifest that this index lists is signed, but not the index itself"
+            } else {
+                ""
+            };
             format!(
-                "no signature of `{subject}` was found, and looking for signatures in {place} \
-                 failed"
+                "no signature of `{subject}` was found{child}, and looking for signatures in \
+                 {place} failed"
             )
         }
         Some(other) => format!("{other}; looking for signatures in {place} failed"),
@@ -251,7 +257,7 @@ fn unsigned(
     rejected: &[Rejection],
 ) -> String {
     let of = |code| rejected.iter().filter(move |one| one.code == code);
-    let is_child_signed = of(RejectionCode::OnlyChild).count() > 0;
+    let is_child_signed = is_child_signed(rejected);
     if !is_child_signed && let Some(first) = of(RejectionCode::Unusable).next() {
         let more = match of(RejectionCode::Unusable).count() {
             0 | 1 => String::new(),
@@ -268,6 +274,12 @@ fn unsigned(
     format!(
         "`{subject}` is not signed: no bundle and no `.sig` was found for its digest{place}{child}"
     )
+}
+
+fn is_child_signed(rejected: &[Rejection]) -> bool {
+    rejected
+        .iter()
+        .any(|one| one.code == RejectionCode::OnlyChild)
 }
 
 /// What limits kept out.

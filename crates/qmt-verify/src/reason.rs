@@ -29,7 +29,7 @@ pub(crate) enum Reason {
         problem: String,
     },
     #[error("it is signed, but not the index that lists it")]
-    OnlyChild { keys_only: bool },
+    OnlyChild { hint: String },
     #[error("{what} cannot be read")]
     Unreadable {
         what: &'static str,
@@ -190,14 +190,12 @@ impl Reason {
                 kind: RegistryErrorKind::Network { retryable: true },
                 ..
             } => "try again later".to_owned(),
+            Self::OnlyChild { hint } => hint.clone(),
             Self::PartOfList(_) => PART_OF_LIST.to_owned(),
             Self::DamagedSignature(_) => {
                 "copy or export the image again together with its signatures, \
                                           or have it signed again"
                     .to_owned()
-            }
-            Self::OnlyChild { keys_only: true } => {
-                "sign the index itself: `cosign sign --key KEY` with its digest".to_owned()
             }
             Self::CertificateTime(_) => {
                 "the signature was not made while its certificate was valid; sign the image again"
@@ -299,7 +297,7 @@ fn hint(code: RejectionCode) -> &'static str {
         RejectionCode::UnexpectedAnswer => {
             "nothing was refused because of this; signatures were searched in all places"
         }
-        RejectionCode::OnlyChild => "sign the index itself: `cosign sign` with its digest",
+        RejectionCode::OnlyChild => "sign the index itself",
         RejectionCode::Unreadable | RejectionCode::OldBundle | RejectionCode::OtherType => {
             "sign the image again with a current cosign"
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, text};
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, Repository, text};
 
 use crate::discover::{DiscoveryOptions, discover};
 use crate::error::VerifyError;
@@ -260,8 +260,8 @@ impl Verifier for SigstoreVerifier {
             check.add(&note.place, Err(reason));
         }
         if let Some(child) = &evidence.signed_child {
-            let keys_only = !check.policy.accepts_certificates();
-            check.add(&child.to_string(), Err(Reason::OnlyChild { keys_only }));
+            let hint = sign_index(subject, check.searched, check.policy);
+            check.add(&child.to_string(), Err(Reason::OnlyChild { hint }));
         }
         for failure in &evidence.failures {
             let searched = check.searched.unwrap_or(subject.repository());
@@ -288,6 +288,22 @@ impl Verifier for SigstoreVerifier {
             refusal: Some(Box::new(refusal)),
         })
     }
+}
+
+/// How to sign the index `subject`, whose signatures are searched in another repository if it is given.
+fn sign_index(subject: &PinnedReference, searched: Option<&Repository>, policy: &Policy) -> String {
+    if subject.repository().layout().is_some() {
+        return "sign the index itself in a registry, and copy it into the layout together with its \
+                signatures"
+            .to_owned();
+    }
+    let variable = searched.map_or_else(String::new, |one| format!("COSIGN_REPOSITORY={one} "));
+    let key = if policy.accepts_certificates() {
+        ""
+    } else {
+        "--key cosign.key "
+    };
+    format!("sign the index itself: `{variable}cosign sign {key}{subject}`")
 }
 
 impl fmt::Debug for SigstoreVerifier {

@@ -12,7 +12,7 @@ use qmt_oci_ref::text::{escape, shell_word};
 use qmt_registry::ClientError;
 use qmt_storage::LayoutError;
 use qmt_verify::VerifyError;
-use qmt_verify::report::RejectionCode;
+use qmt_verify::report::{Rejection, RejectionCode};
 
 use super::{Error, ErrorKind as Kind, registry_cause};
 use crate::config::spelling::nearest;
@@ -47,6 +47,13 @@ impl Error {
                 let question = hint.map(|hint| format!("{hint}."));
                 let question = question.unwrap_or_else(|| IS_THERE_A_NETWORK.to_owned());
                 Some(format!("{question} {UNREACHABLE_TRUST}"))
+            }
+            // The signature may also be where it could not be looked for.
+            Self::NotVerified { source, .. }
+                if let Some(index) = unsigned_index(source)
+                    && let Some(hint) = client_error.and_then(ClientError::hint) =>
+            {
+                Some(format!("{hint}; or {}", index.hint))
             }
             _ if let Some(hint) = client_error.and_then(ClientError::hint) => Some(hint),
             Self::NotVerified {
@@ -240,7 +247,8 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         });
     }
     let mut rejections = source.rejections().iter();
-    let first = rejections.clone().find(|one| !one.hint.is_empty())?;
+    let first = rejections.clone().find(|one| !one.hint.is_empty());
+    let first = unsigned_index(source).or(first)?;
     // A new signer or key is often intended, so the hint shows how to accept it.
     let is_condition = rejections.clone().any(|one| one.code.is_condition());
     let accepting = rejections.find_map(|one| {
@@ -299,6 +307,12 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         "{hint}{place}{rest}:\n[[oci.policy]]\nscope = {}\n{line}",
         toml::Value::from(scope)
     ))
+}
+
+/// Returns what was found of an index of which only a manifest is signed.
+fn unsigned_index(source: &VerifyError) -> Option<&Rejection> {
+    let mut rejections = source.rejections().iter();
+    rejections.find(|one| one.code == RejectionCode::OnlyChild)
 }
 
 /// Returns the signer of a line for `[[oci.policy]]`.

@@ -1,8 +1,9 @@
 //! Tests of hints and kinds.
 
-use qmt_oci_ref::{PinnedReference, Reference, Registry as _, RegistryErrorKind};
+use qmt_oci_ref::{PinnedReference, Reference, Registry as _, RegistryErrorKind, RegistryHost};
+use qmt_registry::credentials::CredentialOrigin;
 use qmt_registry::limits::Limits;
-use qmt_registry::{HostOptions, HttpRegistry};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry};
 use qmt_storage::Layout;
 
 use super::hint::not_verified_hint;
@@ -36,6 +37,52 @@ fn an_unsigned_image_is_signed_as_the_policy_requires() {
         };
         let hint = not_verified_hint(&source, "REF").unwrap();
         assert_eq!(hint, format!("the publisher signs it with `{command}`"));
+    }
+}
+
+/// Where only a manifest of an index is signed and a place could not be read, both are next steps.
+#[test]
+fn an_index_with_a_signed_manifest_is_signed_itself() {
+    let sign = format!("sign the index itself: `cosign sign {}`", subject());
+    let child = serde_json::json!({
+        "found": subject().digest(),
+        "signer": null,
+        "code": "only-child",
+        "reason": "it is signed, but not the index that lists it",
+        "hint": sign,
+        "config_line": null,
+    });
+    let host: RegistryHost = "ghcr.io".parse().unwrap();
+    let denied = ClientError::Unauthorized {
+        host: host.clone(),
+        what: "the referrers".to_owned(),
+        status: 403,
+        anonymous: true,
+        origin: CredentialOrigin::Unknown,
+        message: String::new(),
+    };
+    let failed = RegistryError::new(RegistryErrorKind::Protocol, "status 418");
+    for (source, words) in [
+        (denied.into(), "`qmt-plugins login ghcr.io`"),
+        (failed, "`qmt-plugins why REF`"),
+    ] {
+        let error = Error::NotVerified {
+            plugin: "p".to_owned(),
+            reference: "REF".to_owned(),
+            source: VerifyError::Source {
+                place: "the referrers".to_owned(),
+                source,
+                refusal: Some(Box::new(VerifyError::NoSignature {
+                    subject: Box::new(subject()),
+                    searched: None,
+                    keys_only: false,
+                    rejected: vec![serde_json::from_value(child.clone()).unwrap()],
+                    unread: 0,
+                })),
+            },
+        };
+        let hint = error.hint().unwrap();
+        assert!(hint.contains(&sign) && hint.contains(words), "{hint}");
     }
 }
 

@@ -25,8 +25,10 @@ use qmt_verify::policy::AttestationDemand;
 use qmt_verify::{DiscoveryOptions, Verifier as _, VerifyError, discover};
 use serde_json::{Value, json};
 
+use self::places::Refusing;
 use crate::support::{
-    Memory, any_of, check, dev, dev_authority, look, pin, signed_subject, subject, verifier,
+    Memory, any_of, check, dev, dev_authority, key_authority, look, pin, signed_subject, subject,
+    verifier,
 };
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -337,7 +339,35 @@ async fn an_index_whose_child_is_signed() {
     let rejection = &error.rejections()[0];
     assert_eq!(rejection.code.to_string(), "only-child");
     assert_eq!(rejection.found, child.digest().to_string());
-    assert!(rejection.hint.contains("cosign sign"));
+    let hint = format!("sign the index itself: `cosign sign {root}`");
+    assert_eq!(rejection.hint, hint);
+    // The same where a place could not be read.
+    for place in ["referrers", ".sig"] {
+        let mut memory = Memory::default();
+        memory.blobs.insert(root.digest().clone(), index.clone());
+        sign(&mut memory, &child);
+        let bundle = sigstore.sign_bundle(child.digest(), &Signing::keyless(dev()));
+        memory.put(&bundle.referrer(&signed_subject(&child)));
+        let refusing = Refusing {
+            memory,
+            place,
+            kind: RegistryErrorKind::Protocol,
+            listed: None,
+        };
+        let evidence = look(&refusing, &root).await;
+        let error = check(&verifier, &root, &evidence).unwrap_err();
+        let text = error.to_string();
+        for words in [
+            "a manifest that this index lists is signed, but not the index itself, and looking for \
+             signatures in ",
+            place,
+            " failed",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        let mut hints = error.rejections().iter().map(|one| &one.hint);
+        assert!(hints.any(|one| *one == hint), "{error:?}");
+    }
     // No child is requested itself.
     let by_digest = format!("manifest {child}");
     assert!(memory.requests().iter().all(|one| *one != by_digest));
@@ -349,11 +379,22 @@ async fn an_index_whose_child_is_signed() {
     let options =
         DiscoveryOptions::default().with_repository("signatures.example/all".parse().unwrap());
     let evidence = discover(&memory, &root, &options).await.unwrap();
-    let error = check(&verifier, &root, &evidence).unwrap_err();
-    assert_eq!(
-        error.rejections().last().unwrap().code.to_string(),
-        "only-child"
-    );
+    let keys = any_of(vec![key_authority(&sigstore, "p256")]);
+    let keys = self::verifier(&sigstore, keys).with_discovery(options);
+    for (verifier, command) in [
+        (&verifier, format!("`cosign sign {root}`")),
+        (
+            &keys,
+            format!(
+                "`COSIGN_REPOSITORY=signatures.example/all cosign sign --key cosign.key {root}`"
+            ),
+        ),
+    ] {
+        let error = check(verifier, &root, &evidence).unwrap_err();
+        let last = error.rejections().last().unwrap();
+        assert_eq!(last.code.to_string(), "only-child");
+        assert!(last.hint.ends_with(&command), "{last:?}");
+    }
     // Once the index is signed, its children do not matter.
     sign(&mut memory, &root);
     check(&verifier, &root, &look(&memory, &root).await).unwrap();
