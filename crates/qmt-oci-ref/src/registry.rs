@@ -193,6 +193,7 @@ pub struct RegistryError {
     // Lists have errors of mirrors.
     listed: Option<Box<Referrers>>,
     remark: Option<String>,
+    hint: Option<Box<str>>,
     mirror: Option<RegistryHost>,
     is_other_content: bool,
 }
@@ -233,6 +234,7 @@ impl RegistryError {
             source: Arc::from(source.into()),
             listed: None,
             remark: None,
+            hint: None,
             mirror: None,
             is_other_content: false,
         }
@@ -261,6 +263,18 @@ impl RegistryError {
     /// Returns what was unexpected about the answer; `None` for a usual one.
     pub fn remark(&self) -> Option<&str> {
         self.remark.as_deref()
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<Box<str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns what the user can do about it, if the implementation knows that.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Says that it is the error of a mirror.

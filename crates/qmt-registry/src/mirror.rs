@@ -302,6 +302,11 @@ impl Source {
             *self.given_up() = Some(Instant::now());
         }
         let mut reason = error.to_string();
+        // Other hints are about the image or a registry that can't be reached.
+        let hint = cause.filter(|cause| is_about_access(cause));
+        if let Some(hint) = hint.and_then(ClientError::hint) {
+            reason = format!("{reason}; {hint}");
+        }
         if is_silent {
             reason.push_str("; it is not asked again for 10 minutes");
         }
@@ -311,6 +316,14 @@ impl Source {
             wrong_content: is_wrong,
         });
     }
+}
+
+/// Whether a source is there and is not used because of certificates or credentials.
+fn is_about_access(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Tls(_) | ClientError::Unauthorized { .. } | ClientError::TokenRefused { .. }
+    )
 }
 
 /// Whether a source sent wrong content, in one answer or in several, or compressed it.

@@ -27,6 +27,7 @@ pub(crate) enum Reason {
         kind: RegistryErrorKind,
         host: RegistryHost,
         problem: String,
+        hint: Option<String>,
     },
     #[error("it is signed, but not the index that lists it")]
     OnlyChild { hint: String },
@@ -190,7 +191,10 @@ impl Reason {
                 kind: RegistryErrorKind::Network { retryable: true },
                 ..
             } => "try again later".to_owned(),
-            Self::OnlyChild { hint } => hint.clone(),
+            Self::LookupFailed {
+                hint: Some(hint), ..
+            }
+            | Self::OnlyChild { hint } => hint.clone(),
             Self::PartOfList(_) => PART_OF_LIST.to_owned(),
             Self::DamagedSignature(_) => {
                 "copy or export the image again together with its signatures, \

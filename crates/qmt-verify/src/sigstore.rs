@@ -270,6 +270,7 @@ impl Verifier for SigstoreVerifier {
                 kind: failure.source.kind(),
                 host: host.clone(),
                 problem: text::error_line(&failure.source, None),
+                hint: failure.source.hint().map(str::to_owned),
             };
             check.add(&failure.place, Err(reason));
         }

@@ -103,8 +103,11 @@ impl From<ClientError> for RegistryError {
         match error {
             ClientError::Caller(error) => error,
             error => {
-                let is_other_content = error.is_other_content();
-                let error = Self::new(error.kind(), error);
+                let (is_other_content, hint) = (error.is_other_content(), error.hint());
+                let mut error = Self::new(error.kind(), error);
+                if let Some(hint) = hint {
+                    error = error.with_hint(hint);
+                }
                 if is_other_content {
                     error.with_other_content()
                 } else {

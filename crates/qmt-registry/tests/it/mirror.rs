@@ -9,7 +9,7 @@ use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, PinnedReference, Registry, RegistryError, manifest};
 use qmt_registry::limits::Limits;
 use qmt_registry::{ClientError, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
-use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
+use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, TlsOptions};
 
 use crate::encodings::GZIP;
 use crate::referrers::one_referring;
@@ -411,5 +411,47 @@ async fn a_refused_list_hides_no_other() {
             };
             assert_eq!(listed.len(), 1, "{status}");
         }
+    }
+}
+
+/// A mirror whose certificate is not trusted, or that requires a login, is reported with what to do.
+#[tokio::test]
+async fn a_mirror_without_access_is_reported_with_its_hint() {
+    for (mirror, plain_http, words) in [
+        (
+            FakeRegistry::builder().tls(TlsOptions::new()),
+            false,
+            "with `ca_file` in",
+        ),
+        (
+            FakeRegistry::builder().auth(Auth::basic("alice", CANARY)),
+            true,
+            "login",
+        ),
+    ] {
+        let mut pair = Pair::start().await;
+        pair.mirror = mirror.serve().await;
+        let image = put_image(&pair.origin);
+        let client = builder(&pair.origin)
+            .events(pair.recorder.sink())
+            .build()
+            .unwrap();
+        let mirror = MirrorOptions::new(pair.mirror.host()).plain_http(plain_http);
+        let client = Mirrors::new(client)
+            .mirror(&pair.origin.host(), mirror)
+            .unwrap();
+        let repository = pair.origin.repository("acme/echo");
+        let pin = PinnedReference::new(repository, image.digest().clone());
+        client.manifest(&pin, 1 << 20).await.unwrap();
+        let host = pair.mirror.host().to_string();
+        let is_hint = |e: &RegistryEvent| {
+            matches!(e, RegistryEvent::MirrorSkipped { reason, .. }
+                if reason.split_once("; ").is_some_and(|(_, hint)| hint.contains(words) && hint.contains(&host)))
+        };
+        assert_eq!(pair.recorder.count(is_hint), 1, "{:?}", pair.recorder.all());
+        // Where signatures are searched, the error of the mirror is one of the list.
+        let listed = client.referrers(&pin).await.unwrap();
+        let hint = listed.failures()[0].hint().unwrap();
+        assert!(hint.contains(words), "{hint}");
     }
 }
