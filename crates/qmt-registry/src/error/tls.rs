@@ -31,6 +31,8 @@ pub enum TlsError {
         host: RegistryHost,
         /// The option `ca_file`, if it is set.
         ca_file: Option<PathBuf>,
+        /// Whether the registry is used over plain HTTP, so that `ca_file` cannot be set.
+        plain_http: bool,
         /// Whether its issuer, or the certificate itself where it has none, is not trusted.
         unknown_issuer: bool,
         /// Whether it is for another name, or not valid at the time of this machine's clock.
@@ -50,6 +52,8 @@ pub enum TlsError {
         host: RegistryHost,
         /// The option `ca_file`, if it is set.
         ca_file: Option<PathBuf>,
+        /// Whether the registry is used over plain HTTP, so that `ca_file` cannot be set.
+        plain_http: bool,
     },
     /// The server ends the handshake with an alert, and would do so again.
     #[error("`{address}` refuses the TLS connection: {reason}")]
@@ -66,12 +70,16 @@ pub enum TlsError {
     NoAuthorities {
         /// The registry whose server was to be verified.
         host: RegistryHost,
+        /// Whether the registry is used over plain HTTP, so that `ca_file` cannot be set.
+        plain_http: bool,
     },
     /// There is no such certificate in the file or folder that a variable names.
     #[error("there are no CA certificates in `{}`, which the variable `{variable}` names{}", .path.display(), suffix(.reason))]
     NoAuthoritiesAt {
         /// The registry whose server was to be verified.
         host: RegistryHost,
+        /// Whether the registry is used over plain HTTP, so that `ca_file` cannot be set.
+        plain_http: bool,
         /// The variable.
         variable: &'static str,
         /// What it names.
@@ -84,6 +92,8 @@ pub enum TlsError {
     NoPathOfAuthorities {
         /// The registry whose server was to be verified.
         host: RegistryHost,
+        /// Whether the registry is used over plain HTTP, so that `ca_file` cannot be set.
+        plain_http: bool,
         /// The variable.
         variable: &'static str,
         /// What it holds.
@@ -131,6 +141,13 @@ impl TlsError {
                 file.display()
             ),
             Self::Certificate {
+                unknown_issuer: true,
+                plain_http: true,
+                ..
+            } => format!(
+                "if it is your company's authority or the server's own certificate, {SYSTEM}"
+            ),
+            Self::Certificate {
                 host,
                 unknown_issuer: true,
                 ..
@@ -147,8 +164,14 @@ impl TlsError {
             Self::Certificate { address, .. } => {
                 format!("the operator of `{address}` must replace the certificate")
             }
-            Self::MarkedAsAuthority { host, ca_file, .. } => {
+            Self::MarkedAsAuthority {
+                host,
+                ca_file,
+                plain_http,
+                ..
+            } => {
                 let trust = match ca_file {
+                    None if *plain_http => SYSTEM.to_owned(),
                     Some(file) => format!(
                         "add the server's own certificate to `{}`, which `ca_file` names",
                         file.display()
@@ -168,20 +191,38 @@ impl TlsError {
                  certificate and its key (PEM)",
                 certificate_of.as_ref()?
             ),
-            Self::NoAuthorities { host } => {
-                format!(
-                    "install the package `ca-certificates`, {}",
-                    or_ca_file(host)
-                )
+            Self::NoAuthorities { host, plain_http } => format!(
+                "install the package `ca-certificates`{}",
+                or_ca_file(host, *plain_http)
+            ),
+            Self::NoAuthoritiesAt {
+                host,
+                plain_http,
+                variable,
+                ..
             }
-            Self::NoAuthoritiesAt { host, variable, .. }
-            | Self::NoPathOfAuthorities { host, variable, .. } => {
-                format!("correct or unset `{variable}`, {}", or_ca_file(host))
+            | Self::NoPathOfAuthorities {
+                host,
+                plain_http,
+                variable,
+                ..
+            } => {
+                format!(
+                    "correct or unset `{variable}`{}",
+                    or_ca_file(host, *plain_http)
+                )
             }
         })
     }
 }
 
-fn or_ca_file(host: &RegistryHost) -> String {
-    format!("or name the authority's certificate with `ca_file` in `[registries.\"{host}\"]`")
+/// What to do where the registry itself is used over plain HTTP, and names a server of HTTPS.
+const SYSTEM: &str = "add it to the system's certificates (`ca_file` cannot be set together with \
+                      `plain_http`)";
+
+fn or_ca_file(host: &RegistryHost, plain_http: bool) -> String {
+    if plain_http {
+        return String::new();
+    }
+    format!(", or name the authority's certificate with `ca_file` in `[registries.\"{host}\"]`")
 }

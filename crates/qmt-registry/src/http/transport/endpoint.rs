@@ -196,7 +196,8 @@ impl Endpoint {
         let tls = if key.is_plain {
             None
         } else {
-            Some(TlsFiles::read(&self.host, &self.options)?.config(&self.host, is_own)?)
+            let (host, options) = (&self.host, &self.options);
+            Some(TlsFiles::read(host, options)?.config(host, options.plain_http, is_own)?)
         };
         let connection = Connection {
             client: connect(&self.context.limits, tls, &route, resolver)?,

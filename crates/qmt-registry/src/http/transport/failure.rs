@@ -182,6 +182,7 @@ fn tls_error(
     source: BoxError,
 ) -> TlsError {
     let (address, host, ca_file) = (url.address(), host.clone(), options.ca_file.clone());
+    let plain_http = options.plain_http;
     let has_certificate = is_own && options.client_certificate.is_some();
     match cause {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause)))
@@ -191,6 +192,7 @@ fn tls_error(
                 address,
                 host,
                 ca_file,
+                plain_http,
             }
         }
         rustls::Error::InvalidCertificate(refusal) => {
@@ -203,6 +205,7 @@ fn tls_error(
                 address,
                 host,
                 ca_file,
+                plain_http,
                 unknown_issuer,
                 is_about_name_or_time: is_about_name_or_time(refusal) || is_outdated,
                 source: (is_renewed || !unknown_issuer).then(|| certificate(refusal).into()),
@@ -219,7 +222,7 @@ fn tls_error(
         }
         _ => TlsError::WithoutTls {
             url: url.clone(),
-            plain_http: options.plain_http,
+            plain_http,
             source,
         },
     }

@@ -101,15 +101,17 @@ impl TlsFiles {
         })
     }
 
-    /// The settings of connections; `is_own` are those that get the client's certificate.
+    /// The settings of connections; `is_own` are those that get the client's certificate. Over plain
+    /// HTTP, they are to servers that the registry names.
     pub(super) fn config(
         self,
         host: &RegistryHost,
+        plain_http: bool,
         is_own: bool,
     ) -> Result<ClientConfig, ClientError> {
         let verifier = ServerVerifier::new(self.trusted, Arc::clone(&self.provider));
         let verifier = verifier.map_err(ClientError::setup)?;
-        let verifier = verifier.ok_or_else(|| no_authorities(host))?;
+        let verifier = verifier.ok_or_else(|| no_authorities(host, plain_http))?;
         let config = ClientConfig::builder_with_provider(self.provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(ClientError::setup)?
@@ -158,14 +160,15 @@ fn identity(
     }
 }
 
-fn no_authorities(host: &RegistryHost) -> TlsError {
+fn no_authorities(host: &RegistryHost, plain_http: bool) -> TlsError {
     let host = host.clone();
     let Some((variable, value)) = system::variable() else {
-        return TlsError::NoAuthorities { host };
+        return TlsError::NoAuthorities { host, plain_http };
     };
     if let Some(content) = Content::of(&value) {
         return TlsError::NoPathOfAuthorities {
             host,
+            plain_http,
             variable,
             content: content.name(),
         };
@@ -174,6 +177,7 @@ fn no_authorities(host: &RegistryHost) -> TlsError {
     TlsError::NoAuthoritiesAt {
         reason: encoding_of(&path).unwrap_or(""),
         host,
+        plain_http,
         variable,
         path,
     }

@@ -253,3 +253,25 @@ async fn a_redirect_to_missing_tls_is_explained() {
     assert!(hint.contains("redirects to HTTPS"), "{hint}");
     assert!(!hint.contains("plain_http = true"), "{hint}");
 }
+
+/// The config does not accept `ca_file` for a registry over plain HTTP, so its help names another way
+/// to trust the servers that it redirects to.
+#[tokio::test]
+async fn the_store_of_a_registry_over_plain_http_is_trusted_by_the_system() {
+    let server = image_behind(Auth::None).await;
+    for options in [TlsOptions::new(), TlsOptions::new().self_signed()] {
+        let store = tls(options).await;
+        let fault = Fault::on("*", "/v2/*/manifests/*");
+        server.clear_faults();
+        server.fault(fault.redirect_to_origin(307, store.url()));
+        let error = resolves(&with(&server, plain()), &server).await;
+        let error = error.unwrap_err();
+        let hint = error.detail().unwrap().hint().unwrap();
+        assert!(
+            hint.contains("add it to the system's certificates"),
+            "{hint}"
+        );
+        assert!(!hint.contains("with `ca_file`"), "{hint}");
+        assert_eq!(error.hint(), Some(&*hint));
+    }
+}

@@ -39,7 +39,9 @@ fn a_client_certificate_of_version_1_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = version_1();
     let files = read(folder.path(), &certificate, &key).unwrap();
-    files.config(&"r.example".parse().unwrap(), true).unwrap();
+    files
+        .config(&"r.example".parse().unwrap(), false, true)
+        .unwrap();
     let other = KeyPair::generate().unwrap();
     let text = read(folder.path(), &certificate, &other).err().unwrap();
     assert!(text.contains("`client_key`"), "{text}");
