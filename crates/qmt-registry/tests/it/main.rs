@@ -18,6 +18,7 @@ mod hints;
 mod http2;
 mod limits;
 mod mirror;
+mod odd_answers;
 mod pages;
 mod proxy;
 mod push;

@@ -203,8 +203,10 @@ impl TokenRequest<'_> {
 
 #[derive(Deserialize)]
 struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
+    #[serde(default)]
+    token: serde_json::Value,
+    #[serde(default)]
+    access_token: serde_json::Value,
     #[serde(default)]
     expires_in: serde_json::Value,
 }
@@ -228,7 +230,14 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
             let reason = "its answer is not a JSON object with the expected types";
             refuse(reason, Some(place.into()))
         })?;
-    let filled = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
+    let filled = |token| {
+        let serde_json::Value::String(text) = token else {
+            return None;
+        };
+        Some(text)
+            .filter(|text| !text.is_empty())
+            .map(SecretString::from)
+    };
     // The spec has them equal. Where they differ, registries accept one of them.
     let mut both = [filled(answer.token), filled(answer.access_token)]
         .into_iter()

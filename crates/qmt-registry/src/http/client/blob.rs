@@ -146,9 +146,11 @@ impl Transfer {
         {
             return Ok(opened);
         }
-        // Some servers answer with the range of the whole. The bytes are verified by their digest.
+        // Some servers answer with the range of the whole, or say nothing about it. The bytes are
+        // verified by their digest.
         let answer = self.operation.once(&self.whole(), &[200, 206]).await?;
-        if answer.status.as_u16() == 206 && !self.is_rest(&answer, 0) {
+        if answer.status.as_u16() == 206 && range_of(&answer).is_some() && !self.is_rest(&answer, 0)
+        {
             let rule = "the answer has the range of the request";
             return Err(ClientError::protocol(&answer.url, rule).into());
         }
@@ -184,9 +186,7 @@ impl Transfer {
 
     /// Whether the answer is the range of the blob that begins at `offset`.
     fn is_rest(&self, answer: &Answer, offset: u64) -> bool {
-        let range = answer.headers().get(header::CONTENT_RANGE);
-        let range = range.and_then(|value| content_range(value.to_str().ok()?));
-        range.is_some_and(|(first, total)| {
+        range_of(answer).is_some_and(|(first, total)| {
             first == offset && total.is_none_or(|total| total == self.proof.blob().size())
         })
     }
@@ -375,9 +375,18 @@ fn is_answer(error: &ClientError) -> bool {
     }
 }
 
+/// The range that an answer declares; `None` where that cannot be read.
+fn range_of(answer: &Answer) -> Option<(u64, Option<u64>)> {
+    content_range(answer.headers().get(header::CONTENT_RANGE)?.to_str().ok()?)
+}
+
 /// Reads `bytes first-last/total`: first and, if known, total.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (unit, range) = text.trim().split_once(' ')?;
+    let (range, total) = range.split_once('/')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
     let total = match total.trim() {

@@ -233,6 +233,9 @@ fn connect(
         .http1_max_headers(limits.headers.saturating_add(2))
         // Old servers fold long header lines (RFC 9112, section 5.2), and curl reads those.
         .http1_allow_obsolete_multiline_headers_in_responses(true)
+        // A malformed line, such as one with a blank before its colon, is left out: nothing is read
+        // from it, and curl accepts such answers, too.
+        .http1_ignore_invalid_headers_in_responses(true)
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)

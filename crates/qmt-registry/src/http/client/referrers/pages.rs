@@ -14,12 +14,12 @@ pub(super) fn next_page(
 ) -> Result<Option<Url>, ClientError> {
     let protocol = |rule| ClientError::protocol(url, rule);
     for value in headers.get_all(header::LINK) {
-        let text = value.to_str().map_err(|_| protocol("a `Link` is ASCII"))?;
-        for link in text.split('<') {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        for link in unquoted(&text, '<') {
             let Some((target, parameters)) = link.split_once('>') else {
                 continue;
             };
-            if !parameters.split(';').any(is_next) {
+            if !unquoted(parameters, ';').any(is_next) {
                 continue;
             }
             let next = url
@@ -41,12 +41,21 @@ pub(super) fn next_page(
     Ok(None)
 }
 
+/// The parts of `text` between separators, of which those in quotes are none.
+fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    text.split(move |c| {
+        is_quoted ^= c == '"';
+        c == separator && !is_quoted
+    })
+}
+
 /// Whether a parameter of a link is a list of relations with `next` in it.
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else {
         return false;
     };
-    let relations = value.trim_matches(|c| matches!(c, ' ' | ',' | '"'));
+    let relations = value.trim_matches(|c| matches!(c, ' ' | ',' | '"' | '\''));
     let mut relations = relations.split_ascii_whitespace();
     name.trim().eq_ignore_ascii_case("rel")
         && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
