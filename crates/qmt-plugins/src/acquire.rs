@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use qmt_cache::CacheError;
 use qmt_oci_ref::{PluginKind, time};
+use qmt_verify::VerifyError;
 
 use crate::artifact::{PluginArtifact, Prepared};
 use crate::caching::CachedRegistry;
@@ -257,14 +258,18 @@ impl PluginHost {
         let mut context = self.prepare(target)?;
         self.check_writers().await?;
         let trust = trust::of(self, context.request.reference.repository(), context.now).await;
-        context.trust = Some(trust.map_err(|error| match error {
-            Error::Trust(source) => Error::Unverifiable {
-                plugin: target.name().to_owned(),
-                reference: target.source().to_string(),
-                source,
-            },
-            error => error,
-        })?);
+        match trust {
+            Ok(trust) => context.trust = Some(trust),
+            Err(Error::Trust(source)) => {
+                return Err(Error::Unverifiable {
+                    plugin: target.name().to_owned(),
+                    reference: target.source().to_string(),
+                    missing: missing_image(&context, &source).await,
+                    source,
+                });
+            }
+            Err(error) => return Err(error),
+        }
         Ok(context)
     }
 
@@ -333,6 +338,16 @@ impl PluginHost {
         let is_allowed = self.config().oci.pull_policy != PullPolicy::Never;
         is_allowed && self.offline_rule().is_none()
     }
+}
+
+/// Returns the error about the image, if the network may not be used and neither the image nor the
+/// trust root is stored.
+async fn missing_image(context: &Context, trust: &VerifyError) -> Option<Box<Error>> {
+    if context.offline.is_none() || !matches!(trust, VerifyError::NotStored { .. }) {
+        return None;
+    }
+    let error = pipeline::resolve(context).await.err()?;
+    matches!(error, Error::Offline { .. }).then(|| Box::new(error))
 }
 
 /// Describes what was acquired, for the lockfile. `default` is the key `native` of `[oci]`.

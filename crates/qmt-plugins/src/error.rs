@@ -93,6 +93,8 @@ pub enum Error {
         plugin: String,
         /// The image.
         reference: String,
+        /// That the image itself is not in the cache, where the network may not be used.
+        missing: Option<Box<Self>>,
         /// Why.
         source: VerifyError,
     },

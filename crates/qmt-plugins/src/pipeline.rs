@@ -106,7 +106,8 @@ pub(crate) async fn preview(
     Ok((resolved.pin().clone(), resolved.manifest().clone(), preview))
 }
 
-async fn resolve(context: &Context) -> Result<Resolved, Error> {
+/// Pins the reference, and reads the manifest or index that it names.
+pub(crate) async fn resolve(context: &Context) -> Result<Resolved, Error> {
     let resolve = resolve::resolve(context);
     let resolved = context.reporter.ended(Stage::Resolve, resolve.await);
     resolved.map_err(|error| error.attach(context, None))

@@ -73,6 +73,17 @@ fn unnamed(error: Error) -> Error {
             missing,
             rule,
         },
+        Error::Unverifiable {
+            plugin,
+            reference,
+            missing,
+            source,
+        } => Error::Unverifiable {
+            plugin,
+            reference,
+            missing: missing.map(|error| Box::new(unnamed(*error))),
+            source,
+        },
         error => error,
     }
 }

@@ -37,6 +37,12 @@ impl Error {
                 );
                 Some(format!("`qmt-plugins update {plugin}` {hint}"))
             }
+            Self::Unverifiable {
+                missing: Some(missing),
+                ..
+            } if let Some(hint) = missing.hint() => {
+                Some(format!("{hint}; for the trust root, {STORED_TRUST}"))
+            }
             _ if matches!(self.trust(), Some(VerifyError::NotStored { .. })) => {
                 Some(STORED_TRUST.to_owned())
             }

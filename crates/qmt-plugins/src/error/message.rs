@@ -61,8 +61,13 @@ impl fmt::Display for Error {
             Self::Unsigned { plugin, what } => write!(f, "`{plugin}` has no signature: {what}"),
             Self::Trust(source) => f.write_str(self.untrusted(source)),
             Self::Unverifiable {
+                missing: Some(missing),
+                ..
+            } => write!(f, "{missing}; the trust root can't be used either"),
+            Self::Unverifiable {
                 plugin,
                 reference,
+                missing: None,
                 source,
             } => {
                 let reason = self.untrusted(source);

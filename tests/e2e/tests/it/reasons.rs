@@ -71,13 +71,37 @@ fn an_annotation_does_not_look_like_a_result() {
 fn a_trust_root_that_is_not_stored_is_not_found() {
     let scene = Scene::new();
     let config = scene.config("").replace("trusted_root", "#");
-    let refused = scene.with(&config, &["pull", "greet", "--offline"]);
+    let reference = format!("{}/acme/greet:1", scene.registry.host());
+    let (verify, add) = (["verify", &reference], ["add", &reference, "--name", "new"]);
+    for (arguments, pull) in [
+        (&["pull", "greet"][..], "pull".to_owned()),
+        (&["verify", "greet"], "pull".to_owned()),
+        (&["why", "greet"], "pull".to_owned()),
+        (&verify, format!("pull {reference}")),
+        (&add, format!("pull {reference}")),
+    ] {
+        let refused = scene.with(&config, &[arguments, &["--offline"]].concat());
+        assert_eq!(refused.code, Some(4), "{}", refused.transcript());
+        let said = format!("{} {}", refused.stdout, refused.messages());
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        // The image is named first.
+        let (_, said) = said.split_once("is not in the cache").unwrap();
+        for words in [
+            "the trust root can't be used either",
+            &format!("`qmt-plugins --config other.toml {pull}`"),
+            "`qmt-plugins --config other.toml trust update`",
+        ] {
+            assert!(said.contains(words), "{words}: {}", refused.transcript());
+        }
+    }
+    // The image is there, and the trust root is not.
+    let pull = scene.run(&["pull", "greet"]);
+    assert_eq!(pull.code, Some(0), "{}", pull.transcript());
+    let refused = scene.with(&config, &["verify", "greet", "--offline"]);
     assert_eq!(refused.code, Some(4), "{}", refused.transcript());
     let messages = refused.messages();
-    assert!(
-        messages.contains("`qmt-plugins --config other.toml trust update`"),
-        "{messages}"
-    );
+    assert!(messages.contains("without the trust root"), "{messages}");
+    assert!(!messages.contains("either"), "{messages}");
 }
 
 /// The command that a hint names fetches the image, also where the config does not name it.
