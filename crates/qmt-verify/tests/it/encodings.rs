@@ -174,12 +174,45 @@ async fn a_bundle_is_read_as_protocol_buffers() {
         }
     });
     required(renamed).await.unwrap();
+    // Every field of every message. DSSE defines `payloadType` under this one name.
+    for bundle in [&keyless, &unlogged] {
+        required(changed(bundle, by_definition)).await.unwrap();
+        let wrong = changed(bundle, |value| {
+            by_definition(value);
+            value["dsse_envelope"]["payload_type"] = value["dsse_envelope"]["payloadType"].take();
+        });
+        required(wrong).await.unwrap_err();
+    }
     let twice = changed(&keyless, |value| {
         value["media_type"] = value["mediaType"].clone();
     });
     let error = required(twice).await.unwrap_err();
     let reason = &error.rejections()[0].reason;
     assert!(reason.contains("duplicate field `mediaType`"), "{reason}");
+}
+
+/// Gives all fields the names of their definitions.
+fn by_definition(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, mut value) in std::mem::take(fields) {
+                by_definition(&mut value);
+                let mut renamed = String::new();
+                for letter in name.chars() {
+                    if letter.is_ascii_uppercase() {
+                        renamed.push('_');
+                    }
+                    renamed.push(letter.to_ascii_lowercase());
+                }
+                if name == "payloadType" {
+                    renamed = name;
+                }
+                fields.insert(renamed, value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(by_definition),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// As cosign reads the certificate's annotation: the first block is the signer's, others are its
