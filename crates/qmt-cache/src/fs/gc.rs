@@ -14,7 +14,7 @@ use qmt_oci_ref::{Descriptor, Digest};
 use super::inspect::{self, CacheEntry};
 use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, blobs, imported, index, lock, refs, sys};
+use super::{FsCache, blobs, imported, index, lock, refs, sys, temp_folder};
 use crate::CacheError;
 
 /// How old work in progress must be where locks don't show whether it is in use.
@@ -242,7 +242,7 @@ fn drop_litter(store: &Store, now: SystemTime, report: &mut PruneReport) -> Resu
             let path = folder.join(name);
             let is_partial = folder == store.paths.partials();
             if is_litter(store, &path, is_partial, now) {
-                let size = sys::length_of(&path);
+                let size = sys::length_of_all(&path);
                 sys::remove(&path)?;
                 report.litter += 1;
                 report.freed = report.freed.saturating_add(size);
@@ -254,9 +254,12 @@ fn drop_litter(store: &Store, now: SystemTime, report: &mut PruneReport) -> Resu
 
 fn is_litter(store: &Store, path: &Path, is_partial: bool, now: SystemTime) -> bool {
     let is_old = is_older(path, LITTER_AGE, now);
-    if path.is_dir() || (is_partial && !is_old) {
-        // Folders are being removed already; partial downloads can be resumed for a day.
-        return is_old;
+    if path.is_dir() {
+        return temp_folder::is_abandoned(store.sys, path).unwrap_or(is_old);
+    }
+    if is_partial && !is_old {
+        // It can be resumed for a day.
+        return false;
     }
     let mut options = OpenOptions::new();
     sys::follow_no_link(options.read(true));

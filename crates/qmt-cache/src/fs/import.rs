@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Descriptor, Digest, Digester, Reference, manifest};
 use qmt_storage::Layout;
-use tempfile::TempDir;
 
 use super::blobs::{self, MANIFEST_MAX};
 use super::imported::{name_of, tag_of};
 use super::paths::file_name;
 use super::store::Store;
+use super::temp_folder::{self, TempFolder};
 use super::transfer::{IncompleteImage, MergeEvidence, MergedEvidence, TransferReport};
 use super::write::Appender;
 use super::{evidence, folder, imported, index, refs};
@@ -48,7 +48,7 @@ struct Plan {
 
 /// Files that are proven, under temporary names, and the names that they get.
 struct Staged {
-    folder: TempDir,
+    folder: TempFolder,
     files: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -254,10 +254,10 @@ fn has(layout: &Layout, blob: &Descriptor) -> Result<bool, CacheError> {
 
 impl Staged {
     fn new(store: &Store) -> Result<Self, CacheError> {
-        let tmp = store.paths.tmp();
-        let folder = tempfile::Builder::new().prefix("import-").tempdir_in(&tmp);
+        // They can be large.
+        temp_folder::drop_abandoned(store, temp_folder::IMPORT)?;
         Ok(Self {
-            folder: folder.map_err(CacheError::io("create a folder in", &tmp))?,
+            folder: TempFolder::new(store, temp_folder::IMPORT)?,
             files: Vec::new(),
         })
     }

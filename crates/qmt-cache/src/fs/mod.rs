@@ -29,6 +29,7 @@ pub(crate) mod shared;
 mod staging;
 mod store;
 pub(crate) mod sys;
+mod temp_folder;
 mod transfer;
 mod write;
 

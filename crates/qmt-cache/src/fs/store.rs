@@ -14,6 +14,7 @@ use tempfile::{TempDir, TempPath};
 use super::lock::Waiter;
 use super::paths::Paths;
 use super::sys::{self, Sys};
+use super::temp_folder::TempFolder;
 use super::write::Appender;
 use super::{CacheEvent, CacheOptions, folder, sealed};
 use crate::record::RECORD_MAX;
@@ -243,10 +244,7 @@ impl Store {
     /// Removes an entry: first its name, at once, then its content. The caller holds its lock.
     pub(crate) fn remove_entry(&self, manifest: &Digest) -> Result<(), CacheError> {
         let entry = self.paths.entry(manifest);
-        let removed = tempfile::Builder::new()
-            .prefix("gone-")
-            .tempdir_in(self.paths.tmp())
-            .map_err(CacheError::io("create a folder in", &self.paths.tmp()))?;
+        let removed = TempFolder::new(self, "gone-")?;
         match std::fs::rename(&entry, removed.path().join("entry")) {
             Err(error) if sys::is_absent(&error) => Ok(()),
             moved => moved.map_err(CacheError::io("remove", &entry)),

@@ -170,6 +170,16 @@ pub(crate) fn length_of(path: &Path) -> u64 {
     std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
 }
 
+/// The length of the file at `path`, or of all files below it, in bytes. No link is followed.
+pub(crate) fn length_of_all(path: &Path) -> u64 {
+    if !std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+        return length_of(path);
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let lengths = entries.map(|entry| length_of_all(&entry.path()));
+    lengths.fold(0, u64::saturating_add)
+}
+
 /// The names in a folder; none if it is absent.
 pub(crate) fn names(folder: &Path) -> Result<Vec<String>, CacheError> {
     let files = match std::fs::read_dir(folder) {

@@ -32,8 +32,8 @@ pub struct TransferReport {
     pub incomplete: Vec<IncompleteImage>,
     /// Of an import: the images whose signature material can't be read, and was left out.
     pub unreadable: Vec<Digest>,
-    /// Of an import: the images that the layout lists without a registry and a repository, so that no
-    /// reference leads to them.
+    /// Of an import: the images that the layout lists without a registry and a repository, so that only
+    /// references with their digest lead to them.
     pub unnamed: Vec<Digest>,
     /// Of an import: the tags under which the layout lists more than one image, and the images. None of
     /// them gets the tag.

@@ -179,6 +179,33 @@ async fn cache_10_work_in_progress_stays_and_litter_goes() {
     assert_eq!(artifact.read_proven().unwrap(), CONTENT);
 }
 
+/// What an interrupted import or eviction left goes at once, and counts with the bytes in it.
+#[tokio::test]
+async fn folders_of_dead_processes_are_litter() {
+    use super::super::temp_folder::TempFolder;
+    let bed = Bed::new();
+    let tmp = bed.cache.store.paths.tmp();
+    let of_living = TempFolder::new(&bed.cache.store, "import-").unwrap();
+    std::fs::write(of_living.path().join("0"), CONTENT).unwrap();
+    for name in ["import-dead", "gone-dead"] {
+        let folder = tmp.join(name);
+        std::fs::create_dir_all(folder.join("entry")).unwrap();
+        std::fs::write(folder.join("lock"), "").unwrap();
+        std::fs::write(folder.join("entry/0"), [0; 1000]).unwrap();
+    }
+    // Its lock is not there yet, or never will be: its age decides.
+    let without_lock = tmp.join("import-new");
+    std::fs::create_dir(&without_lock).unwrap();
+    let report = bed.prune(PruneOptions::default()).await;
+    assert_eq!((report.litter, report.freed), (2, 2000));
+    assert!(of_living.path().join("0").exists() && without_lock.exists());
+    drop(of_living);
+    let later = SystemTime::now() + DAY + DAY;
+    let report = bed.cache.prune(PruneOptions::default(), later).await;
+    assert_eq!(report.unwrap().litter, 1);
+    assert_eq!(std::fs::read_dir(tmp).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn partial_downloads_may_be_resumed_for_a_day() {
     let bed = Bed::new();

@@ -154,6 +154,23 @@ async fn an_image_that_is_too_deep_in_one_index_is_transferred_by_another() {
     }
 }
 
+/// What an interrupted import left is as large as its layout, so the next import removes it.
+#[tokio::test]
+async fn an_import_removes_what_an_interrupted_one_left() {
+    let (_out, layout, _) = layout().await;
+    let bed = Bed::new();
+    let tmp = bed.cache.store.paths.tmp();
+    for name in ["import-dead", "import-other-version"] {
+        std::fs::create_dir(tmp.join(name)).unwrap();
+    }
+    std::fs::write(tmp.join("import-dead/lock"), "").unwrap();
+    std::fs::write(tmp.join("import-dead/0"), CONTENT).unwrap();
+    import(&bed, &layout).await.unwrap();
+    let left = std::fs::read_dir(&tmp).unwrap();
+    let left: Vec<_> = left.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["import-other-version"]);
+}
+
 /// A tag that the cache has stays, and the caller decides about signature material.
 #[tokio::test]
 async fn an_import_replaces_nothing_by_itself() {
