@@ -293,7 +293,8 @@ impl PluginHost {
         let (registry, reference) = self.connect(target, &source)?;
         let is_local = matches!(source, PluginSource::Layout { .. });
         // Read first: what changes between this and the other reads is noticed when it is recorded.
-        let replaced = self.lock().own(target.name()).cloned();
+        let named = target.source().to_string();
+        let replaced = self.lock().own(target.name(), &named).cloned();
         let locked = self.entry(target).map(|entry| Locked {
             digest: entry.digest,
             signed_at: entry.signed_at.and_then(|seconds| {
@@ -302,7 +303,7 @@ impl PluginHost {
         });
         let request = Request {
             reference,
-            source: target.source().to_string(),
+            source: named,
             kind: provider.kind,
             file: provider.file.clone(),
             replaced,

@@ -73,7 +73,9 @@ impl PluginHost {
     /// Returns the lockfile's entry for the plugin `name` of this config. Its reference can be an
     /// earlier one, if the config was changed since.
     pub fn lock_entry(&self, name: &str) -> Option<LockEntry> {
-        self.lock().own(name).cloned()
+        let target = Target::named(self.config(), name);
+        let reference = target.map_or_else(|_| String::new(), |target| target.source().to_string());
+        self.lock().own(name, &reference).cloned()
     }
 
     /// Returns the options under which [`Self::load_target`] loads `target`: configuration, limits

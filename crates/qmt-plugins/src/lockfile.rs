@@ -9,7 +9,7 @@ mod document;
 mod error;
 mod shared;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Digest, PluginKind};
@@ -169,9 +169,9 @@ impl Lockfile {
     /// this host still names, another version of the config was locked, and the entry is held until
     /// the next start.
     fn follow(&mut self, read: Read, is_current: impl Fn(&LockEntry) -> bool) {
-        let names: BTreeSet<_> = self.entries().map(|entry| entry.name.clone()).collect();
-        let used = names.iter().filter_map(|name| self.own(name).cloned());
-        let used: Vec<_> = used.filter(is_current).collect();
+        let current = self.entries().filter(|entry| is_current(entry));
+        let used = current.filter_map(|entry| self.entry(&entry.name, &entry.reference));
+        let used: Vec<_> = used.cloned().collect();
         self.take(read);
         self.held.clear();
         for entry in used {
@@ -203,30 +203,61 @@ impl Lockfile {
         self.entries.values().chain(self.held.values())
     }
 
-    /// Returns the entry of `name` in this config, whatever it was resolved from.
-    pub(crate) fn own(&self, name: &str) -> Option<&LockEntry> {
+    /// Returns the entry of `name` in this config, whatever it was resolved from. `reference` is what
+    /// the config names now: it decides between the entries of several configs that were renamed.
+    pub(crate) fn own(&self, name: &str, reference: &str) -> Option<&LockEntry> {
         let own = || self.entries.get(&(name.to_owned(), self.config.clone()));
         // An entry without a config is of an older version.
         let held = self.held.get(name);
         held.or_else(own)
             .or_else(|| self.entries.get(&(name.to_owned(), None)))
-            .or_else(|| self.left_behind(name))
+            .or_else(|| self.left_behind(name, reference))
     }
 
     /// Returns the entry of `name` in a config that is no longer in the folder: a config that was
-    /// renamed keeps its pinned signers. `None` if there are several that differ.
-    fn left_behind(&self, name: &str) -> Option<&LockEntry> {
-        let folder = self.folder.as_ref()?;
+    /// renamed keeps its pins. Of several, those for `reference` fit; `None` if they pin different
+    /// digests, or if none fits and they differ.
+    fn left_behind(&self, name: &str, reference: &str) -> Option<&LockEntry> {
+        let gone = self.gone(name);
+        let fitting = gone.iter().filter(|entry| entry.reference == reference);
+        // Where the digest is the same, the entry with a signer and the latest time allows least.
+        let strictest = fitting
+            .clone()
+            .max_by_key(|entry| (entry.signer.is_some(), entry.signed_at));
+        if let Some(strictest) = strictest {
+            let is_one = fitting.clone().all(|one| one.digest == strictest.digest);
+            return is_one.then_some(strictest);
+        }
+        let (first, others) = gone.split_first()?;
+        let is_one = others.iter().all(|other| is_same(other, first));
+        is_one.then_some(first)
+    }
+
+    /// Returns the entries of `name` in configs that are no longer in the folder.
+    fn gone<'a>(&'a self, name: &str) -> Vec<&'a LockEntry> {
+        let Some(folder) = &self.folder else {
+            return Vec::new();
+        };
         let is_gone = |config: &String| !folder.join(config).exists();
         let entries = self.entries.values().filter(|entry| entry.name == name);
-        let mut gone = entries.filter(|entry| entry.config.as_ref().is_some_and(is_gone));
-        let first = gone.next()?;
-        gone.all(|other| is_same(other, first)).then_some(first)
+        let gone = entries.filter(|entry| entry.config.as_ref().is_some_and(is_gone));
+        gone.collect()
+    }
+
+    /// Returns the entry that `entry` is compared with, and that it replaces.
+    fn previous(&self, entry: &LockEntry) -> Option<&LockEntry> {
+        let own = self.own(&entry.name, &entry.reference)?;
+        let gone = self.gone(&entry.name);
+        // Of the entries of renamed configs, the one with the same rights fits.
+        let is_gone = gone.contains(&own);
+        let mut same = gone.into_iter().filter(|gone| is_same(gone, entry));
+        Some(same.next().filter(|_| is_gone).unwrap_or(own))
     }
 
     /// Returns the entry of `name`, if it is for `reference`.
     pub(crate) fn entry(&self, name: &str, reference: &str) -> Option<&LockEntry> {
-        self.own(name).filter(|entry| entry.reference == reference)
+        self.own(name, reference)
+            .filter(|entry| entry.reference == reference)
     }
 
     /// Reports whether recording `entry` changes the file, or refuses a change that `mode` forbids.
@@ -235,7 +266,7 @@ impl Lockfile {
         entry: &LockEntry,
         mode: LockMode,
     ) -> Result<bool, LockfileError> {
-        let old = self.own(&entry.name);
+        let old = self.previous(entry);
         if let Some(old) = old
             && is_same(old, entry)
         {
@@ -273,7 +304,7 @@ impl Lockfile {
     ) -> Result<(), LockfileError> {
         entry.config.clone_from(&self.config);
         let key = (entry.name.clone(), self.config.clone());
-        let old = self.own(&entry.name);
+        let old = self.previous(&entry);
         let old = old.filter(|old| old.reference == entry.reference);
         let of_other = old.map(|old| old.config.clone());
         let of_other = of_other.filter(|config| *config != self.config);

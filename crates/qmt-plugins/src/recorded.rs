@@ -44,7 +44,10 @@ impl PluginHost {
             let locked = PluginSource::parse(&entry.reference, None);
             locked.is_ok_and(|locked| locked.relative_to(folder).is_same_repository(&source))
         };
-        let own = target.is_configured().then(|| lock.own(target.name()));
+        let reference = target.source().to_string();
+        let own = target
+            .is_configured()
+            .then(|| lock.own(target.name(), &reference));
         let own = own.flatten().filter(is_same);
         (own, lock.entries().filter(is_same).collect())
     }

@@ -25,9 +25,12 @@ pub(super) fn entry(name: &str, content: &str) -> LockEntry {
 
 /// Records `entry` in place of the one that `lock` has.
 fn record(lock: &mut Lockfile, entry: LockEntry) -> Result<(), LockfileError> {
-    let seen = lock.own(&entry.name).cloned();
+    let seen = lock.own(&entry.name, &entry.reference).cloned();
     lock.record(entry, seen.as_ref())
 }
+
+/// The reference of [`entry`].
+const REFERENCE: &str = "oci://ghcr.io/acme/echo:1";
 
 fn read(folder: &tempfile::TempDir, config: &str) -> Result<Lockfile, LockfileError> {
     let config = folder.path().join(config);
@@ -298,7 +301,7 @@ fn two_configs_share_the_file_and_not_the_entries() {
     record(&mut one, entry("a", "1")).unwrap();
     record(&mut one, entry("b", "1")).unwrap();
     let mut two = read(&folder, "two.toml").unwrap();
-    assert!(two.own("a").is_none());
+    assert!(two.own("a", REFERENCE).is_none());
     // The same name in another config is another plugin.
     let other = LockEntry {
         reference: "oci://ghcr.io/acme/other:1".to_owned(),
@@ -315,7 +318,7 @@ fn two_configs_share_the_file_and_not_the_entries() {
     one.retain(&[]).unwrap();
     let two = read(&folder, "two.toml").unwrap();
     assert_eq!(two.entries().count(), 1);
-    assert_eq!(two.own("a").unwrap().digest, Digest::sha256("2"));
+    assert_eq!(two.own("a", REFERENCE).unwrap().digest, Digest::sha256("2"));
 }
 
 /// An entry that the config no longer has would be removed, which `--locked` and `--frozen` forbid.
@@ -371,7 +374,12 @@ fn a_renamed_config_keeps_its_entries() {
     let mut old = read(&folder, "plugins.toml").unwrap();
     record(&mut old, entry("a", "1")).unwrap();
     record(&mut old, entry("b", "1")).unwrap();
-    assert!(read(&folder, "copy.toml").unwrap().own("a").is_none());
+    assert!(
+        read(&folder, "copy.toml")
+            .unwrap()
+            .own("a", REFERENCE)
+            .is_none()
+    );
     std::fs::remove_file(folder.path().join("plugins.toml")).unwrap();
     let mut new = read(&folder, "providers.toml").unwrap();
     assert!(!new.has_change(&entry("a", "1"), LockMode::Locked).unwrap());
@@ -379,12 +387,12 @@ fn a_renamed_config_keeps_its_entries() {
     assert!(new.has_change(&entry("a", "1"), LockMode::Update).unwrap());
     // A config of a program is no file, and is not renamed.
     let of_program = Lockfile::read(&folder.path().join("program.toml")).unwrap();
-    assert!(of_program.own("a").is_none());
+    assert!(of_program.own("a", REFERENCE).is_none());
     let elsewhere = folder.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     std::fs::write(elsewhere.join("x.toml"), "").unwrap();
     let shared = Lockfile::read_at(folder.path().join(NAME), &elsewhere.join("x.toml")).unwrap();
-    assert!(shared.own("a").is_none());
+    assert!(shared.own("a", REFERENCE).is_none());
     let other = new.has_change(&entry("a", "2"), LockMode::Locked);
     assert!(other.unwrap_err().to_string().contains("digest"));
     record(&mut new, entry("a", "2")).unwrap();
@@ -399,8 +407,11 @@ fn a_renamed_config_keeps_its_entries() {
     record(&mut second, entry("b", "1")).unwrap();
     std::fs::remove_file(folder.path().join("second.toml")).unwrap();
     let kept = read(&folder, "providers.toml").unwrap();
-    assert_eq!(kept.own("b").unwrap().digest, Digest::sha256("1"));
-    // Of those that differ, none is chosen.
+    assert_eq!(
+        kept.own("b", REFERENCE).unwrap().digest,
+        Digest::sha256("1")
+    );
+    // Of those that differ, none is chosen, but by the reference.
     let other = LockEntry {
         reference: "oci://ghcr.io/acme/other:1".to_owned(),
         ..entry("b", "3")
@@ -408,7 +419,77 @@ fn a_renamed_config_keeps_its_entries() {
     let mut third = read(&folder, "third.toml").unwrap();
     record(&mut third, other).unwrap();
     std::fs::remove_file(folder.path().join("third.toml")).unwrap();
-    assert!(read(&folder, "providers.toml").unwrap().own("b").is_none());
+    let kept = read(&folder, "providers.toml").unwrap();
+    assert!(kept.own("b", "oci://ghcr.io/acme/echo:2").is_none());
+    let digest = |reference| kept.own("b", reference).unwrap().digest.clone();
+    assert_eq!(digest(REFERENCE), Digest::sha256("1"));
+    assert_eq!(digest("oci://ghcr.io/acme/other:1"), Digest::sha256("3"));
+}
+
+/// Two configs of one folder with equal names, both renamed: each finds its pins by the reference.
+#[test]
+fn two_renamed_configs_keep_their_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_other = |content: &str| LockEntry {
+        reference: "oci://ghcr.io/acme/other:1".to_owned(),
+        ..entry("a", content)
+    };
+    for (config, entry) in [("one.toml", entry("a", "1")), ("two.toml", of_other("2"))] {
+        record(&mut read(&folder, config).unwrap(), entry).unwrap();
+        std::fs::remove_file(folder.path().join(config)).unwrap();
+    }
+    let mut new = read(&folder, "new.toml").unwrap();
+    for entry in [entry("a", "1"), of_other("2")] {
+        let found = new.entry("a", &entry.reference).unwrap();
+        assert_eq!(found.digest, entry.digest);
+        assert!(!new.has_change(&entry, LockMode::Locked).unwrap());
+    }
+    assert!(new.entry("a", "oci://ghcr.io/acme/third:1").is_none());
+    record(&mut new, entry("a", "1")).unwrap();
+    let mut configs: Vec<_> = new.entries().map(|entry| entry.config.as_deref()).collect();
+    configs.sort_unstable();
+    assert_eq!(configs, [Some("new.toml"), Some("two.toml")]);
+    // The own entry comes first, and the other config finds the rest.
+    assert!(new.entry("a", &of_other("2").reference).is_none());
+    let other = read(&folder, "other.toml").unwrap();
+    assert!(!other.has_change(&of_other("2"), LockMode::Locked).unwrap());
+}
+
+/// The same reference in two renamed configs: one digest serves both, and two digests none.
+#[test]
+fn renamed_configs_with_one_reference_must_agree_on_the_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = |entries: &[(&str, &LockEntry)]| {
+        for (config, entry) in entries {
+            let mut lock = read(&folder, config).unwrap();
+            lock.record((*entry).clone(), None).unwrap();
+        }
+        for (config, _) in entries {
+            std::fs::remove_file(folder.path().join(config)).unwrap();
+        }
+    };
+    let signed = LockEntry {
+        signer: Some(SignerId::certificate("https://i", "a@example.com")),
+        ..entry("a", "1")
+    };
+    let with_rights = LockEntry {
+        granted: AllowConfig::default(),
+        ..entry("a", "1")
+    };
+    left(&[("one.toml", &with_rights), ("two.toml", &signed)]);
+    let new = read(&folder, "new.toml").unwrap();
+    // The pinned signer stays, and each config finds the entry with its rights.
+    assert_eq!(new.entry("a", REFERENCE).unwrap().signer, signed.signer);
+    assert!(!new.has_change(&with_rights, LockMode::Locked).unwrap());
+    assert!(!new.has_change(&signed, LockMode::Locked).unwrap());
+    assert!(new.has_change(&entry("a", "2"), LockMode::Locked).is_err());
+    left(&[("three.toml", &entry("a", "2"))]);
+    assert!(
+        read(&folder, "new.toml")
+            .unwrap()
+            .entry("a", REFERENCE)
+            .is_none()
+    );
 }
 
 /// CFG-04: as for the config.
@@ -439,11 +520,11 @@ fn a_newer_entry_of_another_process_stays() {
     record(&mut operator, entry("a", "3")).unwrap();
     let error = record(&mut host, entry("a", "2")).unwrap_err();
     assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
-    assert_eq!(host.own("a"), Some(&entry("a", "3")));
+    assert_eq!(host.own("a", REFERENCE), Some(&entry("a", "3")));
     // Now it was seen.
     record(&mut host, entry("a", "2")).unwrap();
     let kept = read(&folder, "plugins.toml").unwrap();
-    assert_eq!(kept.own("a"), Some(&entry("a", "2")));
+    assert_eq!(kept.own("a", REFERENCE), Some(&entry("a", "2")));
 }
 
 /// The version is compared with the one that was there when the plugin was resolved, not with one
@@ -453,7 +534,7 @@ fn an_entry_that_was_read_since_counts_as_unseen() {
     let folder = tempfile::tempdir().unwrap();
     let mut host = read(&folder, "plugins.toml").unwrap();
     record(&mut host, entry("a", "1")).unwrap();
-    let seen = host.own("a").cloned();
+    let seen = host.own("a", REFERENCE).cloned();
     let other_reference = LockEntry {
         reference: "oci://ghcr.io/acme/echo:2".to_owned(),
         ..entry("a", "3")
@@ -465,7 +546,7 @@ fn an_entry_that_was_read_since_counts_as_unseen() {
         host.take(read);
         let error = host.record(entry("a", "2"), seen.as_ref()).unwrap_err();
         assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
-        assert_eq!(host.own("a"), Some(&newer));
+        assert_eq!(host.own("a", REFERENCE), Some(&newer));
     }
 }
 
@@ -491,9 +572,9 @@ fn pins_of_the_config_in_use_stay() {
     host.follow(read, |entry| entry.name != "old");
     let assert_pins = |host: &Lockfile| {
         for (name, content) in [("moved", "1"), ("removed", "1"), ("updated", "2")] {
-            assert_eq!(host.own(name), Some(&entry(name, content)));
+            assert_eq!(host.own(name, REFERENCE), Some(&entry(name, content)));
         }
-        assert_eq!(host.own("old"), None);
+        assert_eq!(host.own("old", REFERENCE), None);
     };
     assert_pins(&host);
     // Nor does an entry of another plugin change them, or the operator's file.
@@ -504,8 +585,8 @@ fn pins_of_the_config_in_use_stay() {
     assert_pins(&host);
     let now = self::read(&folder, "plugins.toml").unwrap();
     assert_eq!(
-        now.own("moved").unwrap().reference,
+        now.own("moved", REFERENCE).unwrap().reference,
         "oci://ghcr.io/acme/echo:2"
     );
-    assert_eq!(now.own("removed"), None);
+    assert_eq!(now.own("removed", REFERENCE), None);
 }
