@@ -9,7 +9,9 @@ use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceErro
 use qmt_registry::RedactedUrl;
 
 pub(crate) use self::scheme::{begins_with_host, is_like_image};
-use self::scheme::{check_scheme, check_web_address, without_sha256};
+use self::scheme::{
+    check_scheme, check_web_address, plain_http, proposed, with_space, without_sha256,
+};
 use crate::config::path::{expand, is_file_url};
 
 /// How the path of an image in a registry begins.
@@ -107,6 +109,12 @@ pub enum SourceError {
     /// Plain HTTP.
     #[error("plugins are fetched by `https://` only")]
     PlainHttp,
+    /// It has white space at one of its ends.
+    #[error("it begins or ends with a space; write `{meant}`")]
+    Space {
+        /// The path without it.
+        meant: String,
+    },
     /// The path of a file or layout is not written as the config requires.
     #[error("{0}")]
     Path(&'static str),
@@ -136,10 +144,8 @@ impl PluginSource {
     ///
     /// [`SourceError`], with the rule that was broken.
     pub fn parse(path: &str, sha256: Option<&str>) -> Result<Self, SourceError> {
-        if path.trim() != path && path.contains(':') {
-            return Err(SourceError::Path(
-                "it begins or ends with a space; remove the space",
-            ));
+        if path.trim() != path && (path.contains(':') || is_like_image(path.trim())) {
+            return Err(with_space(path));
         }
         if let Some(rest) = path.strip_prefix(HTTPS) {
             let sha256 = sha256.ok_or_else(|| without_sha256(rest))?;
@@ -156,13 +162,15 @@ impl PluginSource {
             return Err(SourceError::NeedlessSha256);
         }
         if path.starts_with(OCI) {
-            return Ok(Self::Registry(path.parse()?));
+            let reference = path.parse::<Reference>();
+            let reference = reference.map_err(|error| proposed(path).unwrap_or(error.into()));
+            return reference.map(Self::Registry);
         }
         if let Some(rest) = path.strip_prefix(LAYOUT) {
             return layout(rest);
         }
-        if path.starts_with(HTTP) {
-            return Err(SourceError::PlainHttp);
+        if let Some(rest) = path.strip_prefix(HTTP) {
+            return Err(plain_http(rest));
         }
         if is_file_url(path) {
             return expand(Path::new(path))
@@ -186,7 +194,9 @@ impl PluginSource {
     ///
     /// [`SourceError`], with the rule that was broken.
     pub fn parse_reference(text: &str) -> Result<Self, SourceError> {
-        if text.starts_with(LAYOUT) {
+        if text.trim() != text {
+            Err(with_space(text))
+        } else if text.starts_with(LAYOUT) {
             Self::parse(text, None)
         } else {
             // A registry host may be named `oci`, but Docker Hub has no image of that name.

@@ -29,23 +29,50 @@ const OTHER_STORES: [&str; 4] = [
     "dir:",
 ];
 
-/// The error for a URL without `sha256`, whose part after the scheme is `rest`: the name of an image
-/// mostly has a tag or a digest, and the path of a file an ending.
-pub(super) fn without_sha256(rest: &str) -> SourceError {
-    let Ok(image) = image_name(rest) else {
-        return SourceError::NoSha256;
+/// The error for a path with white space at one of its ends.
+pub(super) fn with_space(path: &str) -> SourceError {
+    let path = path.trim();
+    let meant = match proposed(path) {
+        Some(SourceError::Misspelled { meant }) => meant,
+        _ if is_like_image(path) => format!("{OCI}{path}"),
+        _ => text::without_credentials(path).into_owned(),
     };
-    let name = rest.rsplit('/').next().unwrap_or_default();
-    let meant = format!("{OCI}{image}");
-    if !is_like_image(&image) || rest.contains(['?', '#']) {
-        SourceError::NoSha256
-    } else if name.contains([':', '@']) {
-        SourceError::Misspelled { meant }
-    } else if name.contains('.') {
-        SourceError::NoSha256
-    } else {
-        SourceError::UrlOrImage { image: meant }
+    SourceError::Space { meant }
+}
+
+/// Returns the error that proposes another path, if there is one.
+pub(super) fn proposed(path: &str) -> Option<SourceError> {
+    misspelled(path).filter(|error| matches!(error, SourceError::Misspelled { .. }))
+}
+
+/// The error for a URL with `http://`, whose part after the scheme is `rest`.
+pub(super) fn plain_http(rest: &str) -> SourceError {
+    match image_in_url(rest) {
+        Some((meant, _)) => SourceError::Misspelled { meant },
+        None => SourceError::PlainHttp,
     }
+}
+
+/// The error for a URL without `sha256`, whose part after the scheme is `rest`.
+pub(super) fn without_sha256(rest: &str) -> SourceError {
+    match image_in_url(rest) {
+        Some((meant, true)) => SourceError::Misspelled { meant },
+        Some((image, false)) => SourceError::UrlOrImage { image },
+        None => SourceError::NoSha256,
+    }
+}
+
+/// Returns the image, with `oci://`, that the part of a URL after the scheme can name, and whether it
+/// can name nothing else: the name of an image mostly has a tag or a digest, and the path of a file an
+/// ending.
+fn image_in_url(rest: &str) -> Option<(String, bool)> {
+    let image = image_name(rest).ok()?;
+    let name = rest.rsplit('/').next().unwrap_or_default();
+    if !is_like_image(&image) || rest.contains(['?', '#']) {
+        return None;
+    }
+    let has_tag = name.contains([':', '@']);
+    (has_tag || !name.contains('.')).then(|| (format!("{OCI}{image}"), has_tag))
 }
 
 /// Refuses the URL of a web site in place of the name of an image: URLs of files are for the config.
@@ -76,7 +103,10 @@ fn image_name(name: &str) -> Result<String, ReferenceError> {
     let host = name.rsplit_once('@').map(|(_, host)| host);
     let name = host.filter(|host| host.contains('/')).unwrap_or(name);
     let name = name.split('#').next().unwrap_or_default();
-    let name = name.trim_end_matches('/');
+    // One scheme after another, as in `oci://https://`.
+    let name = name.rsplit("://").next().unwrap_or_default().trim();
+    let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
+    let name = &*parts.join("/");
     let of_page = image_of_page(name);
     let name = of_page.as_deref().unwrap_or(name);
     let name = match name.split_once('/') {
@@ -131,32 +161,44 @@ pub(super) fn check_scheme(path: &str) -> Result<(), SourceError> {
 /// Returns the error for a path whose scheme is misspelled.
 fn misspelled(path: &str) -> Option<SourceError> {
     let lower = path.to_ascii_lowercase();
-    let (start, meant) = MISSPELLED
-        .iter()
-        .find(|(start, _)| lower.starts_with(start))?;
+    let mut schemes = MISSPELLED.iter();
+    let Some((start, meant)) = schemes.find(|(start, _)| lower.starts_with(start)) else {
+        return of_other_scheme(path);
+    };
     let rest = path.get(start.len()..)?;
+    let name = rest.trim_start_matches('/');
     // For skopeo, `oci:` is the scheme of layouts.
-    let is_layout = *start == "oci:" && !rest.starts_with("//");
-    if is_layout && !begins_with_host(rest.trim_start_matches('/')) {
+    let is_layout = *start == "oci:" && (!rest.starts_with("//") || rest.starts_with("///"));
+    if is_layout && !begins_with_host(name) {
+        let root = if rest.starts_with('/') { "/" } else { "" };
         return Some(SourceError::Misspelled {
-            meant: format!("{LAYOUT}{rest}"),
+            meant: format!("{LAYOUT}{root}{name}"),
         });
     }
     let rest = match *meant {
-        OCI => return Some(image(rest.trim_start_matches('/'))),
+        OCI => return Some(image(name)),
         // The path of a layout can be absolute.
         LAYOUT if !rest.starts_with("//") => rest,
         LAYOUT => rest.get(2..)?,
         _ => {
-            let rest = rest.trim_start_matches('/');
-            let server = rest.split(['/', '?', '#']).next()?;
+            if let Some((meant, true)) = image_in_url(name) {
+                return Some(SourceError::Misspelled { meant });
+            }
+            let server = name.split(['/', '?', '#']).next()?;
             let user = server.rfind('@').map_or(0, |at| at + 1);
-            rest.get(user..)?
+            name.get(user..)?
         }
     };
     let meant = format!("{meant}{rest}");
     let meant = text::without_credentials(&meant).into_owned();
     Some(SourceError::Misspelled { meant })
+}
+
+/// Returns the error for an image behind the scheme of another tool.
+fn of_other_scheme(path: &str) -> Option<SourceError> {
+    let (_, rest) = path.split_once("://")?;
+    let image = image_in_url(rest).filter(|(_, is_sure)| *is_sure);
+    image.map(|(meant, _)| SourceError::Misspelled { meant })
 }
 
 /// Reports whether a path reads like the name of an image: `ghcr.io/my-org/my-plugin:1`.

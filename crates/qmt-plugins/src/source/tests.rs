@@ -179,6 +179,60 @@ fn a_misspelled_scheme_is_asked_about() {
     assert!(error.contains("skopeo copy"), "{error}");
 }
 
+/// The form of one image, with one slip each.
+#[test]
+fn the_right_form_of_an_image_is_proposed() {
+    let right = "oci://ghcr.io/org/p:1";
+    for path in [
+        "oci:///ghcr.io/org/p:1",
+        "oci:////ghcr.io/org/p:1",
+        "oci:ghcr.io/org/p:1",
+        "OCI://ghcr.io/org/p:1",
+        "Oci:///ghcr.io/org/p:1",
+        "oci:// ghcr.io/org/p:1",
+        "oci://ghcr.io//org/p:1",
+        "oci://ghcr.io/org/p:1/",
+        "oci://oci://ghcr.io/org/p:1",
+        "oci://https://ghcr.io/org/p:1",
+        "oci:///u:s3cret@ghcr.io/org/p:1",
+        "docker://ghcr.io/org/p:1",
+        "docker:///ghcr.io/org/p:1",
+        "oras://ghcr.io/org/p:1",
+        "https://ghcr.io/org/p:1",
+        "https:///ghcr.io/org/p:1",
+        "HTTPS://ghcr.io/org/p:1",
+        "http://ghcr.io/org/p:1",
+        "HTTP://u:s3cret@ghcr.io/org/p:1",
+        " oci://ghcr.io/org/p:1",
+        "oci://ghcr.io/org/p:1\t",
+        "ghcr.io/org/p:1 ",
+        " OCI:///ghcr.io/org/p:1\n",
+        " docker://u:s3cret@ghcr.io/org/p:1",
+    ] {
+        let asked = format!("did you mean `{right}`?");
+        let with_space = format!("it begins or ends with a space; write `{right}`");
+        let words = [&asked, &with_space][usize::from(path.trim() != path)];
+        let in_config = PluginSource::parse(path, None).expect_err(path);
+        let argument = PluginSource::parse_argument(path).expect_err(path);
+        for error in [in_config, argument] {
+            let shown = text::messages(&error).join(": ");
+            assert_eq!(shown, *words, "{path}");
+        }
+    }
+    for (path, meant) in [
+        ("oci:///srv/l:v1", "did you mean `oci-layout:///srv/l:v1`?"),
+        ("https:///h/p.wasm", "requires `sha256"),
+        ("http://h.example/p.wasm", "by `https://` only"),
+        ("http://ghcr.io/a/b", "did you mean `oci://ghcr.io/a/b`?"),
+        (" ghcr.io/a/b", "write `oci://ghcr.io/a/b`"),
+        ("oci-layout://l:v1 ", "write `oci-layout://l:v1`"),
+        ("s3://bucket.example/p.wasm", "`s3://` is not supported"),
+    ] {
+        let error = PluginSource::parse(path, None).expect_err(path).to_string();
+        assert!(error.contains(meant), "{path}: {error}");
+    }
+}
+
 /// What is proposed can be used, and has no password.
 #[test]
 fn a_proposed_name_can_be_used() {
