@@ -21,6 +21,10 @@ const FILE: &str = "files are downloaded without credentials: publish it where n
 const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
                      `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without a proxy";
 
+/// What is said of a host in `NO_PROXY`.
+const EXEMPT: &str = "the variable `NO_PROXY` names this host, so it is reached without a proxy, whatever \
+                      `proxy` and the other variables say";
+
 /// Where to look if a web site answers.
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
@@ -186,14 +190,15 @@ impl ClientError {
                 address,
                 from,
                 for_upload,
+                exempt,
                 ..
             } => Some(match from {
                 Some(registry) if *for_upload => format!(
                     "`{registry}` is probably behind a proxy and does not know its external URL: \
                      set that in the config of the registry"
                 ),
-                Some(registry) => unreachable_store(address, registry),
-                None => unreachable_server(address),
+                Some(registry) => unreachable_store(address, registry, *exempt),
+                None => unreachable_server(address, *exempt),
             }),
             _ => None,
         }
@@ -353,24 +358,35 @@ pub(super) fn host_of(address: &str) -> String {
 }
 
 /// Redirects are followed with the options of the registry, and no mirror is asked.
-fn unreachable_store(address: &str, registry: &RegistryHost) -> String {
+fn unreachable_store(address: &str, registry: &RegistryHost, exempt: bool) -> String {
+    let proxy = if exempt {
+        EXEMPT.to_owned()
+    } else {
+        format!(
+            "`proxy` in `[registries.\"{registry}\"]`, else `HTTPS_PROXY`, `HTTP_PROXY` or \
+             `ALL_PROXY`, applies to it, except for hosts in `NO_PROXY`"
+        )
+    };
     format!(
-        "`{registry}` keeps its content there, so a firewall must let `{address}` through as well; \
-         `proxy` in `[registries.\"{registry}\"]`, else `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY`, \
-         applies to it, except for hosts in `NO_PROXY`"
+        "`{registry}` keeps its content there, so a firewall must let `{address}` through as well; {proxy}"
     )
 }
 
-fn unreachable_server(address: &str) -> String {
+fn unreachable_server(address: &str, exempt: bool) -> String {
     let host = host_of(address);
     let plain = if address.ends_with(":443") {
         " (if it serves plain HTTP: `plain_http = true` there)"
     } else {
         ""
     };
+    let table = format!("`[registries.\"{host}\"]`");
+    let way = if exempt {
+        format!("Note that {EXEMPT}. Set `mirrors` in {table}")
+    } else {
+        format!("Set `proxy` or `mirrors` in {table}")
+    };
     format!(
-        "is the registry running, and are its name and port right{plain}? Set `proxy` or `mirrors` in \
-         `[registries.\"{host}\"]` to reach it another way; only mirrors with `resolve_tags = true` \
-         are asked for tags"
+        "is the registry running, and are its name and port right{plain}? {way} to reach it another way; \
+         only mirrors with `resolve_tags = true` are asked for tags"
     )
 }

@@ -56,6 +56,36 @@ fn options_win_over_variables_and_variables_over_the_file() {
     );
 }
 
+/// A proxy for a host in `NO_PROXY` would not be used, so none is proposed.
+#[test]
+fn a_host_without_a_proxy_is_named_as_such() {
+    let desk = Desk::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    drop(listener);
+    desk.write(
+        "plugins.toml",
+        format!(
+            "[registries.\"{host}\"]\nplain_http = true\nproxy = \"http://127.0.0.1:9\"\n\
+             [[providers]]\nname = \"greet\"\npath = \"oci://{host}/a/b:1\"\n"
+        ),
+    );
+    let inspect = ["inspect", "greet"];
+    let exempt = desk.run_with(&inspect, &[("NO_PROXY", "127.0.0.1")]);
+    let said = exempt.messages();
+    assert_eq!(exempt.code, Some(5), "{}", exempt.transcript());
+    assert!(said.contains("`NO_PROXY` names this host"), "{said}");
+    assert!(
+        said.contains("Set `mirrors` in") && !said.contains("Set `proxy`"),
+        "{said}"
+    );
+    let through = desk.run(&inspect).messages();
+    assert!(
+        through.contains("the proxy `http://127.0.0.1:9"),
+        "{through}"
+    );
+}
+
 /// The file is not at fault for what a variable sets.
 #[test]
 fn an_error_about_a_value_of_a_variable_names_the_variable() {

@@ -124,6 +124,11 @@ impl Endpoint {
         same_origin(url, &self.base)
     }
 
+    /// Whether `NO_PROXY` names the host of `url`.
+    pub(super) fn is_exempt(&self, url: &RedactedUrl) -> bool {
+        Url::parse(url.as_str()).is_ok_and(|url| self.context.proxies.exempts(&url))
+    }
+
     /// The kind of network that this endpoint is in.
     pub(crate) fn kind(&self) -> AddressKind {
         self.kind.get()

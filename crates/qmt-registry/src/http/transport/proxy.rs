@@ -81,9 +81,14 @@ impl Proxies {
         }
     }
 
+    /// Whether `NO_PROXY` names the host of `url`.
+    pub(super) fn exempts(&self, url: &Url) -> bool {
+        self.exempt.covers(url)
+    }
+
     /// How `url` is reached with the options of its registry.
     pub(super) fn route(&self, options: &HostOptions, url: &Url) -> Result<Route, ClientError> {
-        if self.exempt.covers(url) || (options.proxy.is_none() && is_local_machine(url)) {
+        if self.exempts(url) || (options.proxy.is_none() && is_local_machine(url)) {
             return Ok(Route::Direct);
         }
         if let Some(configured) = options.proxy.clone() {

@@ -113,6 +113,7 @@ fn absent() -> Failure {
     Failure::from(ClientError::Unreachable {
         address: "r.example:443".to_owned(),
         from: None,
+        exempt: false,
         for_upload: false,
         retryable: true,
         reason: "refused",
