@@ -4,6 +4,7 @@ use std::path::Path;
 
 use qmt_oci_ref::{PluginKind, text};
 
+use crate::config::NativeDenial;
 #[cfg(feature = "native")]
 use crate::config::NativeRule;
 use crate::config::path::trust_files;
@@ -141,7 +142,7 @@ fn check_rights(
     if is_native
         && let Err(error) = check_allowed(provider, default, PluginKind::Native, None, trust)
     {
-        problems.push((format!("{key}.allow.native"), error.to_string()));
+        problems.push((native_key(host, key, provider), error.to_string()));
     }
     #[cfg(feature = "native")]
     if is_native
@@ -157,6 +158,12 @@ fn check_rights(
     #[cfg(not(any(feature = "native", feature = "wasm")))]
     let _ = options;
     problems
+}
+
+/// Returns the key that decides whether native code of a plugin is allowed.
+fn native_key(host: &PluginHost, key: &str, provider: &ProviderConfig) -> String {
+    let denial = provider.native_denial(host.config().oci.native);
+    denial.unwrap_or(NativeDenial::AllowNative).key(key)
 }
 
 async fn check_file(
@@ -195,7 +202,7 @@ async fn check_file(
         Err(error @ Error::WrongKind { .. }) => at("kind", error.to_string()),
         // `check_rights` has checked a plugin that the config calls native.
         Err(_) if provider.kind == Some(PluginKind::Native) => None,
-        Err(error) => at("allow.native", error.to_string()),
+        Err(error) => Some((native_key(host, key, provider), error.to_string())),
     }
 }
 

@@ -32,6 +32,7 @@ pub use self::oci::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, PullPolicy,
     SignedNameRule, TransparencyRule,
 };
+pub(crate) use self::provider::NativeDenial;
 pub use self::provider::{AllowConfig, LimitsConfig, NativeRule, ProviderConfig};
 pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;

@@ -59,12 +59,55 @@ impl ProviderConfig {
             .unwrap_or(NativeRule::InProcess)
     }
 
+    /// Returns the key that forbids native code of this plugin, if one does.
+    pub(crate) fn native_denial(&self, default: Option<NativeRule>) -> Option<NativeDenial> {
+        use NativeRule::{Deny, InProcess, Isolated};
+        match (self.native, self.allow.native, default) {
+            (Some(Deny), _, _) => Some(NativeDenial::Native),
+            (None, Some(false), _) => Some(NativeDenial::AllowNative),
+            (None, None | Some(true), Some(Deny)) => Some(NativeDenial::OciNative),
+            (Some(Isolated | InProcess), _, _)
+            | (None, None | Some(true), None | Some(Isolated | InProcess)) => None,
+        }
+    }
+
     /// Reports whether the provider itself allows native code, whatever is verified about it.
     pub(crate) fn allows_native(&self) -> bool {
         match self.native {
             Some(NativeRule::Isolated | NativeRule::InProcess) => true,
             Some(NativeRule::Deny) => false,
             None => self.allow.native == Some(true),
+        }
+    }
+}
+
+/// The key that forbids native code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NativeDenial {
+    /// `native` of the provider.
+    Native,
+    /// `allow.native` of the provider.
+    AllowNative,
+    /// `native` of `[oci]`.
+    OciNative,
+}
+
+impl NativeDenial {
+    /// Returns the key, dotted; `provider` is that of the provider.
+    pub(crate) fn key(self, provider: &str) -> String {
+        match self {
+            Self::Native => format!("{provider}.native"),
+            Self::AllowNative => format!("{provider}.allow.native"),
+            Self::OciNative => "oci.native".to_owned(),
+        }
+    }
+
+    /// Returns the rule, with the key as the config writes it.
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Self::Native => "`native = \"deny\"` forbids it",
+            Self::AllowNative => "`allow.native = false` forbids it",
+            Self::OciNative => "`native = \"deny\"` of `[oci]` forbids it",
         }
     }
 }

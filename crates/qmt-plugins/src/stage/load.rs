@@ -171,15 +171,14 @@ pub(crate) fn check_allowed(
     if kind != PluginKind::Native {
         return Ok(());
     }
-    let is_denied = provider.native_rule(default) == NativeRule::Deny;
-    if provider.allows_native() && !is_denied {
+    if let Some(denial) = provider.native_denial(default) {
+        let rule = denial.rule().into();
+        return Err(Error::NativeForbidden { plugin, rule });
+    }
+    if provider.allows_native() {
         return Ok(());
     }
     let rule = match trust {
-        _ if is_denied && provider.native.or(default) != Some(NativeRule::Deny) => {
-            "`allow.native = false` forbids it"
-        }
-        _ if is_denied => "`native = \"deny\"` forbids it",
         NativeTrust::Unverified => {
             "its signature is not verified, because `insecure_skip_signature` is set; \
              `native = \"isolated\"` or `allow.native = true` allows it"

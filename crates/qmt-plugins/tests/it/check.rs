@@ -95,6 +95,11 @@ async fn what_would_fail_later_is_found() {
             "`allow.native = false` forbids it",
         ),
         (
+            "path = \"native.so\"\nnative = \"deny\"",
+            "providers[0].native",
+            "`native = \"deny\"` forbids it",
+        ),
+        (
             "path = \"oci://a.b/c\"\nkind = \"native\"",
             "allow.native",
             "insecure_skip_signature",
@@ -178,6 +183,32 @@ async fn what_would_fail_later_is_found() {
         if let Err(error) = folder.provider(lines).await {
             panic!("{lines}: {error}");
         }
+    }
+}
+
+/// The key of `[oci]` is not one of the provider.
+#[tokio::test]
+async fn the_key_of_the_config_that_forbids_native_code_is_named() {
+    let folder = Folder::new();
+    for lines in [
+        "path = \"native.so\"",
+        "path = \"oci://a.b/c\"\nkind = \"native\"",
+        "path = \"native.so\"\nkind = \"native\"",
+    ] {
+        let config = format!("{SKIP}native = \"deny\"\n[[providers]]\nname = \"p\"\n{lines}\n");
+        let error = folder.check(&config).await.unwrap_err();
+        let Error::Config(ConfigError::Unusable { problems, .. }) = &error else {
+            panic!("{lines}: {error}");
+        };
+        let [(key, rule)] = problems.as_slice() else {
+            panic!("{lines}: {problems:?}");
+        };
+        assert_eq!(key, "oci.native", "{lines}");
+        assert!(
+            rule.contains("`native = \"deny\"` of `[oci]` forbids it"),
+            "{rule}"
+        );
+        assert!(!rule.contains("allow.native"), "{rule}");
     }
 }
 
