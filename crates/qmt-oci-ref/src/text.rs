@@ -27,6 +27,37 @@ pub fn escape_to(text: &str, max_chars: usize) -> String {
     })
 }
 
+/// Most characters of a message that [`shorten`] keeps.
+const MESSAGE_CHARS_MAX: usize = 16 * 1024;
+
+/// Shortens a message that has texts from files in it: of each run without white space at most 1,024
+/// characters are kept, and of the message 16,384. What is shortened loses the user names and passwords
+/// of URLs, because half of a URL would not be recognized as one later.
+pub fn shorten(message: &str) -> Cow<'_, str> {
+    let is_short = |word: &str| word.len() <= CHARS_MAX;
+    if message.len() <= MESSAGE_CHARS_MAX && message.split_whitespace().all(is_short) {
+        return Cow::Borrowed(message);
+    }
+    let message = without_user_info(message);
+    let (mut shown, mut room) = (String::new(), MESSAGE_CHARS_MAX);
+    for part in message.split_inclusive(char::is_whitespace) {
+        let count = part.chars().count();
+        let most = CHARS_MAX.min(room);
+        if count <= most {
+            shown.push_str(part);
+        } else {
+            let end = part.chars().next_back().filter(|last| last.is_whitespace());
+            let kept = most.saturating_sub(1 + usize::from(end.is_some()));
+            shown.extend(part.chars().take(kept).chain(['…']).chain(end));
+        }
+        room = room.saturating_sub(count.min(CHARS_MAX));
+        if room == 0 {
+            break;
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Escapes everything but printable ASCII, and keeps at most 200 characters: for names, in which a
 /// letter of another script can pass for a Latin one.
 pub fn escape_ascii(text: &str) -> String {
@@ -218,12 +249,13 @@ pub fn error_report(error: &dyn Error, hint: Option<&str>) -> String {
 }
 
 /// Returns the messages of an error and its causes, outermost first, without the user names and
-/// passwords of URLs. Some libraries repeat the message of the cause in their own: it is listed once.
+/// passwords of URLs, and shortened by [`shorten`]. Some libraries repeat the message of the cause in their own: it is listed once.
 pub fn messages(error: &dyn Error) -> Vec<String> {
-    let mut messages = vec![without_user_info(&error.to_string())];
+    let shown = |error: &dyn Error| without_user_info(&shorten(&error.to_string()));
+    let mut messages = vec![shown(error)];
     let mut next = error.source();
     while let Some(error) = next {
-        let message = without_user_info(&error.to_string());
+        let message = shown(error);
         if messages.last() != Some(&message) {
             messages.push(message);
         }

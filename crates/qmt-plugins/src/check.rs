@@ -47,7 +47,8 @@ impl PluginHost {
         warnings.extend(keys_with_a_log(&self.config().oci));
         #[cfg(feature = "http")]
         warnings.extend(self.config().misspelled_registries());
-        Ok(warnings)
+        let shortened = warnings.iter().map(|one| text::shorten(one).into_owned());
+        Ok(shortened.collect())
     }
 }
 

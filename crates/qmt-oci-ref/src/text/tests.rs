@@ -153,6 +153,25 @@ fn messages_hide_the_user_info_of_urls() {
 }
 
 #[test]
+fn messages_with_long_texts_are_shortened() {
+    let long = "k".repeat(400_000);
+    let error = std::io::Error::other(format!("`{long}` is no key;\n  use `{long}`\nor another"));
+    let shown = messages(&error).concat();
+    assert_eq!(shown.chars().filter(|c| *c == '…').count(), 2);
+    assert!(shown.len() < 2100, "{}", shown.len());
+    assert!(shown.contains(" is no key;\n  use") || shown.contains("… is no key;\n  use"));
+    assert!(shown.ends_with("\nor another"), "{shown}");
+    let words = "word ".repeat(100_000);
+    assert_eq!(shorten(&words).chars().count(), MESSAGE_CHARS_MAX);
+    // A password does not become visible by the end of its URL being cut off.
+    let secret = "s3cret".repeat(1000);
+    let url = format!("`http://u:{secret}@h.example/` is no proxy");
+    assert_eq!(shorten(&url), "`http://***@h.example/` is no proxy");
+    let short = format!("{} ok", "ä".repeat(500));
+    assert_eq!(shorten(&short), short);
+}
+
+#[test]
 fn keys_are_recognised_and_their_paths_are_not() {
     let der = format!("MIGHAgEAMBMGByqGSM49{}", "A".repeat(60));
     let broken = format!("{}\n{}\n", &der[..40], &der[40..]);

@@ -1,6 +1,6 @@
 //! `list`: the plugins of the config, and what the lockfile records about them.
 
-use qmt_plugins::oci_ref::text::without_credentials;
+use qmt_plugins::oci_ref::text::{escape, without_credentials};
 use qmt_plugins::{Event, PluginSource, Target};
 use serde_json::json;
 
@@ -41,8 +41,9 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
             rows.push(("  locked", format!("{}, {}", entry.kind, entry.digest)));
             if is_current == Some(false) {
                 let note = format!(
-                    "another reference, {}; the next `pull` or `lock` replaces it",
-                    entry.reference
+                    "another reference, {}; `pull` or `lock` replaces it, if what `path` names is \
+                     accepted",
+                    escape(&entry.reference)
                 );
                 rows.push(("  locked for", note));
             }

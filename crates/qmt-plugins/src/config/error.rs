@@ -82,7 +82,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The file is malformed, or a value has the wrong type.
-    #[error("{}: {}{message}", .path.display(), shown_key(.key.as_deref()))]
+    #[error("{}: {}{}", .path.display(), shown_key(.key.as_deref()), text::shorten(message))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -92,7 +92,10 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that does not exist.
-    #[error("{}: unknown key `{key}`{}", .path.display(), shown_nearest(.nearest.as_deref()))]
+    #[error(
+        "{}: unknown key `{}`{}",
+        .path.display(), shown_name(key), shown_nearest(.nearest.as_deref())
+    )]
     UnknownKey {
         /// The file.
         path: PathBuf,
@@ -102,7 +105,7 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// Values contradict each other, or one is not valid.
-    #[error("{}: `{key}`: {rule}", .path.display())]
+    #[error("{}: `{}`: {}", .path.display(), shown_name(key), text::shorten(rule))]
     Contradiction {
         /// The file.
         path: PathBuf,
@@ -178,6 +181,9 @@ pub enum ConfigError {
     },
 }
 
+/// Most characters of a key that are shown.
+const KEY_CHARS_MAX: usize = 400;
+
 /// How a config is begun.
 const MINIMAL: &str = "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` \
                        and `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys";
@@ -224,8 +230,14 @@ impl ConfigError {
     }
 }
 
+/// Returns a key as it is shown: the file may have any text for it.
+fn shown_name(key: &str) -> String {
+    text::escape_to(key, KEY_CHARS_MAX)
+}
+
 fn shown_key(key: Option<&str>) -> String {
-    key.map(|key| format!("`{key}`: ")).unwrap_or_default()
+    key.map(|key| format!("`{}`: ", shown_name(key)))
+        .unwrap_or_default()
 }
 
 fn shown_nearest(nearest: Option<&str>) -> String {
@@ -235,7 +247,10 @@ fn shown_nearest(nearest: Option<&str>) -> String {
 }
 
 fn shown_problems(problems: &[(String, String)]) -> String {
-    let shown = |(key, rule): &(String, String)| format!("`{key}`: {rule}");
+    let shown = |(key, rule): &(String, String)| {
+        let (key, rule) = (shown_name(key), text::shorten(rule));
+        format!("`{key}`: {rule}")
+    };
     let lines: Vec<_> = problems.iter().map(shown).collect();
     lines.join("; ")
 }

@@ -15,6 +15,9 @@ use super::{ConfigError, config_schema};
 /// How deeply tables are nested in the schema, with its references.
 const SCHEMA_DEPTH_MAX: u32 = 16;
 
+/// Most characters of a value that are shown.
+const VALUE_CHARS_MAX: usize = 200;
+
 /// What keys are called elsewhere: by docker, containerd, podman, oras and cosign.
 const OTHER_NAMES: [(&str, &str); 14] = [
     ("image", "path"),
@@ -151,6 +154,7 @@ pub(super) fn problem(kind: &Kind, table: Option<&str>) -> String {
                 }
                 _ => format!("`{}`", known.join("`, `")),
             };
+            let value = text::escape_to(value, VALUE_CHARS_MAX);
             format!("`{value}` is not supported; use {choices}")
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
@@ -191,7 +195,10 @@ fn mistyped(found: &Actual, expected: &str, table: Option<&str>) -> String {
 
 fn shown(found: &Actual) -> String {
     match found {
-        Actual::Str(text) => format!("the string `{}`", text::without_credentials(text)),
+        Actual::Str(text) => {
+            let text = text::without_credentials(text);
+            format!("the string `{}`", text::escape_to(&text, VALUE_CHARS_MAX))
+        }
         Actual::Bool(value) => format!("`{value}`"),
         Actual::Unsigned(value) => format!("the number {value}"),
         Actual::Signed(value) => format!("the number {value}"),

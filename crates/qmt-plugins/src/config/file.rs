@@ -222,16 +222,9 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
         path: path.to_owned(),
     })?;
     let parsed = match syntax {
-        // The whole message of the parser quotes the line, which may have a password.
         Syntax::Toml => Toml::from_str(text).map_err(|error| {
-            let reason = error.message().replace('\n', ", ");
-            match error.span() {
-                Some(span) => {
-                    let reason = refused_character(text, span.start).unwrap_or(reason);
-                    format!("{reason} at {}", place(text, span.start))
-                }
-                None => reason,
-            }
+            let at = error.span().map(|span| span.start);
+            toml_problem(text, error.message(), at)
         }),
         Syntax::Json => Json::from_str::<Unambiguous>(text)
             .and_then(|_| Json::from_str(text))
@@ -243,6 +236,19 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
         key: None,
         message,
     })
+}
+
+/// Says what is wrong with TOML, and in which line. The whole message of the parser quotes the line,
+/// which may be long or have a password.
+pub(crate) fn toml_problem(text: &str, message: &str, at: Option<usize>) -> String {
+    let reason = text::escape(&message.replace('\n', ", "));
+    match at {
+        Some(at) => {
+            let reason = refused_character(text, at).unwrap_or(reason);
+            format!("{reason} at {}", place(text, at))
+        }
+        None => reason,
+    }
 }
 
 /// Returns the line and the column of a byte.

@@ -26,6 +26,7 @@ mod written;
 
 pub(crate) use self::env::size_limit;
 pub use self::error::ConfigError;
+pub(crate) use self::file::toml_problem;
 pub use self::file::{CONFIG_MAX_BYTES, ConfigFile};
 pub use self::lines::config_lines;
 pub use self::oci::{

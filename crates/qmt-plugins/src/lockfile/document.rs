@@ -8,6 +8,7 @@ use qmt_storage::{ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 
 use super::{Entries, LockEntry, LockfileError};
+use crate::config::toml_problem;
 use crate::config::writers::{Writers, writers};
 
 /// The version of the format that is read and written.
@@ -64,7 +65,10 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
     let bytes = read_at_most(file, LOCKFILE_MAX_BYTES).map_err(read)?;
     let bytes = bytes.ok_or_else(|| malformed("it exceeds 4 MiB".into()))?;
     let text = text::from_file(bytes).map_err(|problem| malformed(problem.into()))?;
-    let document: Document = toml::from_str(&text).map_err(|error| malformed(error.into()))?;
+    let document: Document = toml::from_str(&text).map_err(|error| {
+        let at = error.span().map(|span| span.start);
+        malformed(toml_problem(&text, error.message(), at).into())
+    })?;
     if document.version != VERSION {
         return Err(malformed(
             format!(

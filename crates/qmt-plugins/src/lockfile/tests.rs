@@ -292,6 +292,26 @@ fn a_damaged_lockfile_is_never_taken_for_an_empty_one() {
     }
 }
 
+/// Lines and texts of the file are not quoted whole.
+#[test]
+fn an_error_about_a_long_line_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NAME);
+    let long = "k".repeat(400_000);
+    for text in [
+        format!("version = 1\n{long} = 1"),
+        format!("version = 1\n[[plugin]]\n\"{long} {long}\" = 1"),
+        format!("version = {long}"),
+        format!("version = 1\n[[plugin]]\nname = \"{long}\"\nkind = \"{long}\""),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = read(&folder, "plugins.toml").unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.len() < 1200, "{}", source.len());
+        assert!(source.contains("line "), "{source}");
+    }
+}
+
 /// Each of two configs in a folder changes and removes its own entries only.
 #[test]
 fn two_configs_share_the_file_and_not_the_entries() {

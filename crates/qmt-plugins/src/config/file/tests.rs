@@ -53,6 +53,41 @@ fn a_list_is_no_table() {
     read("plugins.json", lists, &[]).unwrap();
 }
 
+/// A key or value of 200 kB is not printed whole.
+#[test]
+fn long_keys_and_values_are_shortened() {
+    let k = "k".repeat(200_000);
+    let provider = "[[providers]]\nname = \"a\"\npath = \"oci://ghcr.io/a/b:1\"\n";
+    for (name, text) in [
+        ("p.toml", format!("{k} = 1")),
+        ("p.toml", format!("[oci]\n{k} = 1")),
+        ("p.toml", format!("[oci]\n\"{k} {k}\" = 1\n\"{k} {k}\" = 2")),
+        ("p.toml", format!("[oci]\nparallel = \"{k} {k}\"")),
+        ("p.toml", format!("[oci]\npull_policy = \"{k} {k}\"")),
+        ("p.toml", format!("[registries.\"{k}/x\"]")),
+        ("p.toml", format!("[registries.\"ghcr.io\"]\n{k} = 1")),
+        ("p.toml", format!("{provider}{k} = 1")),
+        ("p.toml", format!("{provider}limits.{k} = 1")),
+        ("p.toml", format!("{provider}kind = \"{k}\"")),
+        ("p.toml", format!("{provider}file = \"{k}/../x\"")),
+        ("p.toml", format!("{provider}allow.libraries = [\"*{k}\"]")),
+        (
+            "p.toml",
+            provider.replace("oci://ghcr.io/a/b:1", &format!("{k}://x")),
+        ),
+        (
+            "p.toml",
+            provider.replace("\"a\"", &format!("\"{k}\"")).repeat(2),
+        ),
+        ("p.json", format!("{{\"oci\":{{\"{k}\":1}}}}")),
+        ("p.yaml", format!("oci:\n  ? {k}\n  : 1\n")),
+    ] {
+        let error = read(name, &text, &[]).unwrap_err().to_string();
+        assert!(error.len() < 4000, "{} of {}", error.len(), &text[..40]);
+        assert!(error.contains('…'), "{error}");
+    }
+}
+
 /// The parser's own message quotes the line, which may have a secret.
 #[test]
 fn an_error_of_the_syntax_names_its_place() {
