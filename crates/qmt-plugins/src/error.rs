@@ -201,6 +201,13 @@ pub enum Error {
         /// The image.
         reference: String,
     },
+    /// An import from a layout whose signatures of an image can't be read.
+    DamagedSignatures {
+        /// The image.
+        reference: String,
+        /// The layout.
+        layout: PathBuf,
+    },
     /// The operation requires the network, which may not be used.
     NetworkForbidden {
         /// The image or registry.

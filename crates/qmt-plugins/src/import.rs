@@ -8,7 +8,7 @@ use qmt_cache::maintenance::{MergeEvidence, MergedEvidence, TransferReport};
 use qmt_cache::{Cache as _, CacheError};
 use qmt_oci_ref::{Digest, Reference};
 use qmt_storage::LayoutError;
-use qmt_verify::Evidence;
+use qmt_verify::{Evidence, VerifyError};
 
 use crate::artifact::PluginArtifact;
 use crate::error::Error;
@@ -83,11 +83,25 @@ impl PluginHost {
                 Ok(()) => {
                     self.cache.set_ref(&reference, &digest, now).await?;
                 }
-                Err(reason) => kept.push(KeptTag {
-                    reference,
-                    digest,
-                    reason,
-                }),
+                Err(reason) => {
+                    let is_damaged = transfer.unreadable.contains(&digest);
+                    let reason = match reason {
+                        Error::NotVerified {
+                            source: VerifyError::NoSignature { .. },
+                            reference,
+                            ..
+                        } if is_damaged => Error::DamagedSignatures {
+                            reference,
+                            layout: layout.to_owned(),
+                        },
+                        reason => reason,
+                    };
+                    kept.push(KeptTag {
+                        reference,
+                        digest,
+                        reason,
+                    });
+                }
             }
         }
         // Without a trust root, each tag has the same reason.
@@ -106,6 +120,7 @@ impl PluginHost {
                 digest,
             });
         }
+        transfer.unnamed.retain(|image| !self.is_pinned(image));
         let not_locked = self.not_locked(&transfer).await?;
         Ok(ImportReport {
             transfer,
@@ -126,6 +141,24 @@ impl PluginHost {
         let target = Target::named(self.config(), name)?;
         self.acquire(&target, VersionPolicy::Imported, ReadMode::Hash)
             .await
+    }
+
+    /// Reports whether a plugin of the config names the image by its digest, or is locked to it.
+    fn is_pinned(&self, image: &Digest) -> bool {
+        self.config().providers.iter().any(|provider| {
+            let target = Target::named(self.config(), &provider.name);
+            target.is_ok_and(|target| match target.source() {
+                PluginSource::Registry(reference) if reference.digest().is_some() => {
+                    reference.digest() == Some(image)
+                }
+                PluginSource::Registry(_) => self
+                    .entry(&target)
+                    .is_some_and(|entry| entry.digest == *image),
+                PluginSource::Layout { .. } | PluginSource::File(_) | PluginSource::Url { .. } => {
+                    false
+                }
+            })
+        })
     }
 
     async fn not_locked(

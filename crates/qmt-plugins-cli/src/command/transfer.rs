@@ -74,8 +74,8 @@ pub(super) async fn import(
     let is_unnamed = !transfer.images.is_empty() && transfer.unnamed == transfer.images;
     if is_unnamed && imported.kept.is_empty() {
         output.note(format!(
-            "warning: the images of `{shown}` have no names in a registry, so no reference leads to them; \
-             `oci-layout://{shown}:TAG` uses a layout directly"
+            "warning: the images of `{shown}` have no names in a registry, so only references with their \
+             digest lead to them; `oci-layout://{shown}:TAG` uses a layout directly"
         ));
     }
     for IncompleteImage { image, lacking, .. } in &transfer.incomplete {

@@ -124,6 +124,9 @@ impl Error {
             Self::Lockfile(LockfileError::WouldChange { .. }) => {
                 Some("write it with `qmt-plugins lock`".to_owned())
             }
+            Self::DamagedSignatures { .. } => {
+                Some("copy the layout again, or export it again".to_owned())
+            }
             Self::NotImported { .. } => {
                 Some("import it first, with `qmt-plugins cache import`".to_owned())
             }

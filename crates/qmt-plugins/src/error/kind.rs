@@ -95,9 +95,10 @@ impl Error {
                 of_registry(source)
             }
             Self::NotVerified { source, .. } => of_verification(source),
-            Self::Unsigned { .. } | Self::Rollback { .. } | Self::NotNewer { .. } => {
-                ErrorKind::NotVerified
-            }
+            Self::Unsigned { .. }
+            | Self::Rollback { .. }
+            | Self::NotNewer { .. }
+            | Self::DamagedSignatures { .. } => ErrorKind::NotVerified,
             Self::Artifact {
                 source: ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. },
                 ..

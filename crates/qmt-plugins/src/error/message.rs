@@ -170,6 +170,11 @@ impl fmt::Display for Error {
                 "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids \
                  the network"
             ),
+            Self::DamagedSignatures { reference, layout } => write!(
+                f,
+                "`{reference}` is not verified: its signatures in the layout `{}` are damaged or too large",
+                layout.display()
+            ),
             Self::NotImported { plugin, reference } => {
                 write!(f, "`{plugin}`: the cache has no image of `{reference}`")
             }
@@ -252,6 +257,7 @@ impl std::error::Error for Error {
             | Self::AmbiguousTag { .. }
             | Self::Offline { .. }
             | Self::NotImported { .. }
+            | Self::DamagedSignatures { .. }
             | Self::NetworkForbidden { .. }
             | Self::WrongKind { .. }
             | Self::NativeForbidden { .. }

@@ -564,6 +564,65 @@ fn a_damaged_layout_names_itself_and_the_part() {
     assert!(said.contains(&words), "{said}");
 }
 
+/// The signature is there, so its publisher need not sign again.
+#[test]
+fn a_damaged_signature_of_a_layout_is_named() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "bundle", "greet"]), 0);
+    let signatures = scene.desk.path().join("bundle/signatures");
+    let file = std::fs::read_dir(&signatures).unwrap().next().unwrap();
+    let file = file.unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let import = ["cache", "import", "bundle", "--cache-dir", "other"];
+    for content in [&b"{}"[..], &whole[..whole.len() / 2]] {
+        std::fs::write(&file, content).unwrap();
+        let import = scene.run(&import);
+        code(&import, 3);
+        let said = import.messages();
+        let words = "its signatures in the layout `bundle` are damaged or too large";
+        assert!(said.contains(words), "{said}");
+        assert!(said.contains("copy the layout again"), "{said}");
+        assert!(!said.contains("cosign sign"), "{said}");
+    }
+    // Without the file, the image is not signed.
+    std::fs::remove_file(&file).unwrap();
+    let said = scene.run(&import).messages();
+    assert!(said.contains("the publisher signs it"), "{said}");
+    std::fs::write(&file, whole).unwrap();
+    code(&scene.run(&import), 0);
+}
+
+/// A plugin that the config pins by digest is found by that.
+#[test]
+fn an_import_of_pinned_plugins_has_no_warning() {
+    let scene = Scene::new();
+    let (host, digest) = (scene.registry.host(), &scene.signed);
+    let pinned = scene
+        .config("")
+        .replace("acme/greet:1", &format!("acme/greet@{digest}"));
+    scene.desk.write("plugins.toml", &pinned);
+    code(&scene.run(&["cache", "export", "bundle.tar", "greet"]), 0);
+    let desk = other_machine(&scene, "bundle.tar");
+    let import = desk.run(&["cache", "import", "bundle.tar"]);
+    code(&import, 0);
+    assert!(
+        !import.messages().contains("warning"),
+        "{}",
+        import.transcript()
+    );
+    code(&desk.run(&["pull", "greet", "--offline"]), 0);
+    // Without such a plugin, the digest must be given.
+    let other = scene
+        .config("")
+        .replace(&format!("{host}/acme"), "a.example/acme");
+    desk.write("plugins.toml", &other);
+    let import = desk.run(&["cache", "import", "bundle.tar", "--cache-dir", "other"]);
+    code(&import, 0);
+    let words = "only references with their digest lead to them";
+    assert!(import.messages().contains(words), "{}", import.transcript());
+}
+
 /// What is no image has no place in a layout, and an empty one is of no use.
 #[test]
 fn only_images_are_exported() {
