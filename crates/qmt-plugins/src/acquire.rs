@@ -17,7 +17,7 @@ use crate::host::PluginHost;
 use crate::lockfile::{LockEntry, LockfileError};
 use crate::source::PluginSource;
 use crate::stage::cache::Cached;
-use crate::stage::load::{self, Content, NativeTrust, ReadMode, Recorded};
+use crate::stage::load::{self, Content, NativeTrust, ReadMode};
 use crate::stage::{Context, Locked, Request, VersionPolicy};
 use crate::target::Target;
 use crate::{check, local, pipeline, trust};
@@ -127,16 +127,8 @@ impl PluginHost {
         }
         .map_err(cache_error)?;
         let kind = cached.artifact().record().kind();
-        let before = self.in_repository(target, |entry| entry.kind);
-        let before = before.map(|kind| Recorded {
-            kind,
-            other: self.recorded_for(target),
-        });
-        let trust = if cached.is_skipped() {
-            NativeTrust::Unverified
-        } else {
-            NativeTrust::Verified
-        };
+        let before = self.recorded_kind(target);
+        let trust = NativeTrust::of_image(cached.is_skipped());
         load::check_allowed(
             provider,
             self.config().oci.native,

@@ -8,13 +8,14 @@
 use futures_util::future::join;
 use qmt_artifact::Selection;
 use qmt_cache::{Begin, CacheError};
-use qmt_oci_ref::{Digest, PinnedReference, RawManifest};
+use qmt_oci_ref::{Digest, PinnedReference, PluginKind, RawManifest};
 use qmt_verify::Verification;
 
-use crate::error::Error;
+use crate::error::{Error, registry_cause};
 use crate::events::Stage;
 use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
+use crate::stage::load::NativeTrust;
 use crate::stage::resolve::{self, Resolved};
 use crate::stage::verify::{self, Freshness, Outcome};
 use crate::stage::{Context, StageError, extract, rollback, select};
@@ -37,8 +38,14 @@ pub(crate) async fn verify(context: &Context) -> Result<Verification, Error> {
     }
 }
 
+/// Reports whether the config allows a plugin of this kind.
+pub(crate) type Allows<'a> = &'a (dyn Fn(PluginKind, NativeTrust) -> Result<(), Error> + Sync);
+
 /// Verifies the version that is used, and what the tag names now if that is another one.
-pub(crate) async fn verify_versions(context: &Context) -> Result<Versions, Error> {
+pub(crate) async fn verify_versions(
+    context: &Context,
+    allows: Allows<'_>,
+) -> Result<Versions, Error> {
     let used = resolve(context).await?;
     let is_recorded = matches!(used.origin(), DigestOrigin::Lockfile | DigestOrigin::Cache);
     let current = async {
@@ -49,29 +56,53 @@ pub(crate) async fn verify_versions(context: &Context) -> Result<Versions, Error
             Ok(current) if current.pin().digest() == used.pin().digest() => None,
             Ok(current) => {
                 let outcome = check(context, &current).await;
-                Some(Ok(report(context, &current, outcome)))
+                Some(Ok(report(context, &current, outcome, allows).await))
             }
             Err(error) => Some(Err(StageError::Resolve(error).attach(context, None))),
         }
     };
     let (outcome, current) = join(check_used(context, &used), current).await;
-    let used = report(context, &used, outcome);
+    let used = report(context, &used, outcome, allows).await;
     Ok(Versions { used, current })
 }
 
-fn report(
+async fn report(
     context: &Context,
     resolved: &Resolved,
     outcome: Result<Outcome, StageError>,
+    allows: Allows<'_>,
 ) -> VersionReport {
-    VersionReport {
+    let mut version = VersionReport {
         reference: resolved.pin().clone(),
         origin: resolved.origin(),
         result: match outcome {
             Ok(outcome) => Ok(outcome.verification().report().clone()),
             Err(error) => Err(error.attach(context, Some(resolved.pin()))),
         },
+        refused: None,
+    };
+    if let Ok(report) = &version.result {
+        let trust = NativeTrust::of_image(report.skipped);
+        version.refused = match kind_of(context, resolved).await {
+            Ok(kind) => kind.and_then(|kind| allows(kind, trust).err()),
+            Err(error) => {
+                let error = error.attach(context, Some(resolved.pin()));
+                // What a registry does not answer says nothing about the image.
+                Some(error).filter(|error| registry_cause(error).is_none())
+            }
+        };
     }
+    version
+}
+
+/// Returns the kind of plugin that would be selected: that of its content if the cache has it, else the
+/// one that the image declares, if it does. Nothing is stored.
+async fn kind_of(context: &Context, resolved: &Resolved) -> Result<Option<PluginKind>, StageError> {
+    let selection = select::choose(context, resolved, &context.registry).await?;
+    let key = select::key(&context.request, &selection);
+    let cached = context.cache.lookup(&key).await?;
+    let kind = cached.map(|artifact| artifact.record().kind());
+    Ok(kind.or(selection.kind_hint()))
 }
 
 /// Checks what is used, as [`verify::verify`] does: it must not be older than the locked version.

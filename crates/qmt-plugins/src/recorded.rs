@@ -3,6 +3,7 @@
 use crate::host::PluginHost;
 use crate::lockfile::{LockEntry, Lockfile};
 use crate::source::PluginSource;
+use crate::stage::load::Recorded;
 use crate::target::Target;
 
 impl PluginHost {
@@ -24,12 +25,19 @@ impl PluginHost {
     }
 
     /// Returns the plugin whose lockfile entry [`Self::in_repository`] reads, if it is another one.
-    pub(crate) fn recorded_for(&self, target: &Target) -> Option<String> {
+    fn recorded_for(&self, target: &Target) -> Option<String> {
         let lock = self.lock();
         match self.entries_of(&lock, target) {
             (None, others) => others.first().map(|entry| entry.name.clone()),
             (Some(_), _) => None,
         }
+    }
+
+    /// Returns the kind that the lockfile records for the target's repository.
+    pub(crate) fn recorded_kind(&self, target: &Target) -> Option<Recorded> {
+        let kind = self.in_repository(target, |entry| entry.kind)?;
+        let other = self.recorded_for(target);
+        Some(Recorded { kind, other })
     }
 
     /// Returns the entry of the target and all entries for its repository.

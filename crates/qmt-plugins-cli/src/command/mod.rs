@@ -15,6 +15,7 @@ mod pull;
 mod run;
 mod transfer;
 mod trust;
+mod verdict;
 mod verify;
 
 pub(crate) use self::new::project_name;

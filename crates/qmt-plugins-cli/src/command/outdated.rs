@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::CommandResult;
 use super::pull;
-use super::verify::{verdict, verdict_of};
+use super::verdict::{verdict, verdict_of};
 use crate::args::Global;
 use crate::output::{self, Output};
 use crate::session;
@@ -64,7 +64,7 @@ fn locked(host: &PluginHost, target: &Target) -> Option<Digest> {
 struct Comparison {
     text: String,
     fields: Value,
-    /// Why what the tag names could not be verified, unless its signatures are the reason.
+    /// Why what the tag names is refused or could not be verified, unless its signatures are the reason.
     problem: Option<Error>,
 }
 
@@ -98,6 +98,7 @@ impl Comparison {
             Some(_) => format!("up to date, {digest}, {verdict}"),
         };
         let outdated = locked != Some(digest);
+        let problem = now.result.err().or(now.refused);
         let fields = json!({
             "outdated": outdated,
             "locked": locked,
@@ -107,10 +108,7 @@ impl Comparison {
         Ok(Self {
             text,
             fields,
-            problem: now
-                .result
-                .err()
-                .filter(|error| error.kind() != ErrorKind::NotVerified),
+            problem: problem.filter(|error| error.kind() != ErrorKind::NotVerified),
         })
     }
 }

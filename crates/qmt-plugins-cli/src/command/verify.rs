@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::CommandResult;
 use super::accepting::accepting;
+use super::verdict::{refusal, verdict};
 use crate::args::{Global, Verify};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
@@ -21,6 +22,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     let versions = run(global, output, verify).await?;
     let data = data(output, &versions);
     let other = other(&versions);
+    let refusal = refusal(&versions.used);
     let report = match versions.used.result {
         Ok(report) => report,
         Err(error) => {
@@ -35,6 +37,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     let used = Some(verified_digest(versions.used.origin).to_owned());
     let lines = [used, other.map(|text| output.commands(&text))];
     rows.extend(lines.into_iter().flatten().map(|line| ("version", line)));
+    rows.extend(refusal.map(|line| ("warning", line)));
     let text = output::table(&rows);
     if report.skipped {
         return Err(output.refusal(data, &text, &skipped()));
@@ -120,7 +123,10 @@ fn data(output: &Output, versions: &Versions) -> Value {
     };
     let current = versions.current.as_ref().map(|current| {
         let (mut data, error) = match current {
-            Ok(version) => (of(version), version.result.as_ref().err()),
+            Ok(version) => {
+                let error = version.result.as_ref().err();
+                (of(version), error.or(version.refused.as_ref()))
+            }
             Err(error) => {
                 let unknown =
                     json!({ "verified": false, "report": null, "digest": null, "origin": null });
@@ -166,7 +172,9 @@ fn other(versions: &Versions) -> Option<String> {
             let verdict = verdict(used, version);
             // A refusal of the locked version alone has another remedy than another policy.
             let next = match (&used.result, &version.result) {
-                (Err(_), Ok(report)) if !report.skipped => "; `qmt-plugins update` moves to it",
+                (Err(_), Ok(report)) if !report.skipped && version.refused.is_none() => {
+                    "; `qmt-plugins update` moves to it"
+                }
                 _ => "",
             };
             let digest = version.reference.digest();
@@ -179,26 +187,6 @@ fn other(versions: &Versions) -> Option<String> {
     })
 }
 
-/// Returns a clause that says whether what the tag names now is accepted, next to the version that is
-/// used.
-pub(super) fn verdict(used: &VersionReport, current: &VersionReport) -> &'static str {
-    match (&used.result, &current.result) {
-        (Ok(_), Ok(report)) if !report.skipped => "which is accepted too",
-        _ => verdict_of(current),
-    }
-}
-
-/// Returns a clause that says whether a version is accepted.
-pub(super) fn verdict_of(version: &VersionReport) -> &'static str {
-    match &version.result {
-        Ok(report) if report.skipped => "which is not verified",
-        Ok(_) => "which is accepted",
-        Err(Error::Rollback { .. }) => "which is not proven to be newer",
-        Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
-        Err(_) => "whose signatures could not be looked up",
-    }
-}
-
 /// Explains the decision about one version.
 fn explained(output: &Output, version: &VersionReport) -> String {
     match &version.result {
@@ -209,6 +197,9 @@ fn explained(output: &Output, version: &VersionReport) -> String {
         Ok(report) => {
             let table = output::table(&proven(report));
             let mut text = format!("accepted: {}\n{table}", report.subject);
+            if let Some(line) = refusal(version) {
+                let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
+            }
             let title = "also discovered, and rejected:";
             text.push_str(&explained_places(output, &report.rejected, title));
             if let Some(line) = &report.config_line {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::pipeline;
+use crate::stage::load::check_allowed;
 use crate::target::Target;
 
 /// Where the digest of an image comes from.
@@ -34,6 +35,9 @@ pub struct VersionReport {
     pub origin: DigestOrigin,
     /// What was verified, or why it is refused.
     pub result: Result<Report, Error>,
+    /// Why [`PluginHost::load`] refuses it although its signature is accepted, as far as its manifests
+    /// tell: the config does not allow its kind, or nothing in it is for this host.
+    pub refused: Option<Error>,
 }
 
 /// The version of an image that is used, and the one that its tag names now.
@@ -58,6 +62,11 @@ impl PluginHost {
     /// [`VersionReport::result`].
     pub async fn verify_versions(&self, target: &Target) -> Result<Versions, Error> {
         let context = self.prepare_verified(target).await?;
-        pipeline::verify_versions(&context).await
+        let before = self.recorded_kind(target);
+        let allows = |kind, trust| {
+            let default = self.config().oci.native;
+            check_allowed(target.provider(), default, kind, before.as_ref(), trust)
+        };
+        pipeline::verify_versions(&context, &allows).await
     }
 }

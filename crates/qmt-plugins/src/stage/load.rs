@@ -124,6 +124,16 @@ pub(crate) enum NativeTrust {
     Unsigned,
 }
 
+impl NativeTrust {
+    pub(crate) fn of_image(is_skipped: bool) -> Self {
+        if is_skipped {
+            Self::Unverified
+        } else {
+            Self::Verified
+        }
+    }
+}
+
 /// What the lockfile records about the repository of a plugin.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {

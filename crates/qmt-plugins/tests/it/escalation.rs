@@ -33,6 +33,45 @@ async fn a_wasm_plugin_that_becomes_native_must_be_allowed() {
     assert_eq!(greet(&accepted, "greeter").await, "Hello, world! (native)");
 }
 
+/// What `load` and `update` refuse is not reported as accepted, although its signature is.
+#[tokio::test]
+async fn the_versions_of_a_plugin_that_becomes_native_are_reported_as_refused() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let config = trusting(&scene, "").replace("pull_policy = \"always\"", "");
+    let host = scene.host(&config);
+    host.fetch("greeter").await.unwrap();
+    scene.sign(&scene.push(&native_image(&scene), "1"));
+    let target = Target::named(host.config(), "greeter").unwrap();
+    let versions = host.verify_versions(&target).await.unwrap();
+    assert!(versions.used.result.is_ok() && versions.used.refused.is_none());
+    let current = versions.current.unwrap().unwrap();
+    assert!(current.result.is_ok());
+    let refused = current.refused.unwrap();
+    assert!(
+        matches!(refused, Error::NativeForbidden { .. }),
+        "{refused}"
+    );
+    let updated = host.update("greeter").await.unwrap_err();
+    assert_eq!(updated.to_string(), refused.to_string());
+
+    // A tag that was edited in the config is of the same repository.
+    scene.sign(&scene.push(&native_image(&scene), "2"));
+    let edited = scene.host(&config.replace("greeter:1", "greeter:2"));
+    let target = Target::named(edited.config(), "greeter").unwrap();
+    let versions = edited.verify_versions(&target).await.unwrap();
+    let refused = versions.used.refused.unwrap();
+    assert!(
+        matches!(refused, Error::NativeForbidden { .. }),
+        "{refused}"
+    );
+
+    let accepted = scene.host(&config.replace("[[providers]]", "[[providers]]\nkind = \"native\""));
+    let target = Target::named(accepted.config(), "greeter").unwrap();
+    let versions = accepted.verify_versions(&target).await.unwrap();
+    assert!(versions.current.unwrap().unwrap().refused.is_none());
+}
+
 /// The lockfile is compared by repository: another tag of it is the same plugin.
 #[tokio::test]
 async fn a_wasm_plugin_that_becomes_native_under_another_tag_must_be_allowed() {

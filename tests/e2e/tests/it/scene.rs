@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qmt_artifact::HostPlatform;
 use qmt_oci_ref::Digest;
 use qmt_testkit::{
     FakeRegistry, Identity, ImageBuilder, PrivateSigstore, Signing, attach_simple, plugins,
@@ -77,6 +78,20 @@ impl Scene {
             .build();
         let moved = image.push(&self.registry, "acme/greet", "1");
         moved.digest().to_string()
+    }
+
+    /// Pushes a native plugin with a tag into the repository of the signed one, signs it, and returns its
+    /// digest.
+    pub(crate) fn push_native(&self, tag: &str) -> String {
+        let library = plugins::native_plugin(self.desk.path()).unwrap();
+        let library = std::fs::read(library).unwrap();
+        let file = plugins::native_file_name();
+        let platform = HostPlatform::current().platform().clone();
+        let image = ImageBuilder::native(platform, &file, library).build();
+        let pushed = image.push(&self.registry, "acme/greet", tag);
+        let digest = pushed.digest().to_string();
+        self.sign(&digest, [Signing::keyless(Identity::email(EMAIL, ISSUER))]);
+        digest
     }
 
     /// Moves the tag of the signed plugin to another image, which the same signer signed an hour earlier,

@@ -220,6 +220,53 @@ fn outdated_compares_the_lockfile_with_the_tags() {
 
 /// What can't be compared, or not verified for another reason than its signatures, has an error, whatever
 /// its kind.
+/// The signature alone does not decide: `update` and `pull` refuse a Wasm plugin that became native.
+#[test]
+fn outdated_and_list_promise_nothing_that_is_refused() {
+    let scene = Scene::new();
+    assert_eq!(scene.run(&["lock"]).code, Some(3), "one is unsigned");
+    let native = scene.push_native("2");
+    let config = scene.config("").replace("acme/greet:1", "acme/greet:2");
+    assert_eq!(scene.push_native("1"), native);
+    let words = ["which is refused", "has become native"];
+    let refused = "has become native";
+    for (answer, expected) in [
+        (scene.run(&["outdated", "greet"]), 0),
+        (scene.run(&["why", "greet"]), 0),
+        (scene.run(&["update", "greet"]), 1),
+    ] {
+        let said = answer.stdout.clone() + &answer.messages();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(answer.code, Some(expected), "{}", answer.transcript());
+        assert!(said.contains(refused), "{}", answer.transcript());
+        assert!(!said.contains("accepted too"), "{}", answer.transcript());
+    }
+    let outdated = scene.run(&["outdated", "greet", "--format", "json"]).json();
+    let plugin = &outdated["plugins"][0];
+    assert_eq!(
+        (&plugin["current"], &plugin["verified"]),
+        (&json!(native), &json!(true))
+    );
+    let message = plugin["error"]["message"].as_str().unwrap();
+    assert!(message.contains(refused), "{message}");
+    let outdated = scene.run(&["outdated", "greet"]).stdout;
+    assert!(
+        words.iter().all(|words| outdated.contains(words)),
+        "{outdated}"
+    );
+    // The config names another tag of the repository.
+    scene.desk.write("plugins.toml", &config);
+    let list = scene.run(&["list"]).stdout;
+    assert!(list.contains("if what `path` names is accepted"), "{list}");
+    let outdated = scene.run(&["outdated", "greet"]).stdout;
+    assert!(
+        words.iter().all(|words| outdated.contains(words)),
+        "{outdated}"
+    );
+    let pull = scene.run(&["pull", "greet"]);
+    assert_eq!(pull.code, Some(1), "{}", pull.transcript());
+}
+
 #[test]
 fn outdated_reports_errors_of_every_kind() {
     let scene = Scene::new();
