@@ -2,6 +2,7 @@
 
 use qmt_plugins::inspect::ArtifactSummary;
 use qmt_plugins::oci_ref::PinnedReference;
+use qmt_plugins::oci_ref::text::escape;
 use qmt_plugins::verify::SignerId;
 use qmt_plugins::{Error, PluginArtifact, PluginHost, Target};
 use serde_json::{Value, json};
@@ -134,7 +135,11 @@ impl Report {
 
 /// Names a signer.
 pub(super) fn shown(signer: Option<&SignerId>) -> String {
-    signer.map_or_else(|| "not verified".to_owned(), ToString::to_string)
+    // The one of a lockfile can be any text.
+    signer.map_or_else(
+        || "not verified".to_owned(),
+        |signer| escape(&signer.to_string()),
+    )
 }
 
 pub(super) fn describe(name: &str, summary: &ArtifactSummary) -> String {
@@ -147,4 +152,17 @@ pub(super) fn describe(name: &str, summary: &ArtifactSummary) -> String {
         ("  file", file),
         ("  path", summary.path.display().to_string()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signer_of_a_lockfile_is_escaped_and_short() {
+        let odd = "\u{1b}[2J".to_owned() + &"k".repeat(400_000);
+        let signer = SignerId::certificate("https://i", odd);
+        let shown = shown(Some(&signer));
+        assert!(!shown.contains('\u{1b}') && shown.len() < 1100, "{shown}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
+use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;
 
 use super::LockEntry;
@@ -69,7 +70,8 @@ fn details(old: &LockEntry, new: &LockEntry) -> impl Iterator<Item = String> {
 
 /// Names a value and the one that it replaces, if they differ.
 fn instead<T: Display + PartialEq>(what: &str, old: &T, new: &T) -> Option<String> {
-    (old != new).then(|| format!("{what} {new} instead of {old}"))
+    let shown = |value: &T| text::escape(&value.to_string());
+    (old != new).then(|| format!("{what} {} instead of {}", shown(new), shown(old)))
 }
 
 fn shown(value: Option<impl Display>) -> String {

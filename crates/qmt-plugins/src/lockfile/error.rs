@@ -64,8 +64,8 @@ pub enum LockfileError {
     },
     /// The lockfile would change, and `--locked` or `--frozen` forbids that.
     #[error(
-        "the entry for `{name}` in the lockfile {} would change ({change}), and `{flag}` forbids \
-         changes", .path.display()
+        "the entry for `{}` in the lockfile {} would change ({change}), and `{flag}` forbids \
+         changes", text::escape(name), .path.display()
     )]
     WouldChange {
         /// The file.
@@ -79,8 +79,8 @@ pub enum LockfileError {
     },
     /// Another process has locked the same plugin to another digest or signer meanwhile.
     #[error(
-        "another process wrote an entry for `{name}` to the lockfile {} meanwhile, and this one has \
-         {change}; run the command again", .path.display()
+        "another process wrote an entry for `{}` to the lockfile {} meanwhile, and this one has \
+         {change}; run the command again", text::escape(name), .path.display()
     )]
     Raced {
         /// The file.

@@ -312,6 +312,26 @@ fn an_error_about_a_long_line_is_short() {
     }
 }
 
+/// Control characters of the file reach no terminal.
+#[test]
+fn texts_of_the_file_are_escaped_in_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    let odd = "\u{1b}[2J".to_owned() + &"k".repeat(10_000);
+    let written = LockEntry {
+        signer: Some(SignerId::certificate("https://i", &*odd)),
+        file: odd.clone(),
+        ..entry(&odd, "1")
+    };
+    record(&mut lock, written).unwrap();
+    let changed = lock.has_change(&entry(&odd, "1"), LockMode::Locked);
+    let surplus = lock.check_retain(&[], LockMode::Locked);
+    for error in [changed.unwrap_err(), surplus.unwrap_err()] {
+        let shown = error.to_string();
+        assert!(!shown.contains('\u{1b}') && shown.len() < 4000, "{shown}");
+    }
+}
+
 /// Each of two configs in a folder changes and removes its own entries only.
 #[test]
 fn two_configs_share_the_file_and_not_the_entries() {
