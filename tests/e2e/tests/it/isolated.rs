@@ -122,7 +122,9 @@ fn the_default_is_for_all_plugins() {
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     let answer = desk.run(&["run", path, "act", "--allow-native"]);
     assert!(
-        answer.messages().contains("`native = \"deny\"` forbids it"),
+        answer
+            .messages()
+            .contains("`native = \"deny\"` of `[oci]` forbids it"),
         "{}",
         answer.transcript()
     );
