@@ -46,6 +46,8 @@ fn lock(sys: Sys, folder: &Path) -> io::Result<File> {
     let path = folder.join("lock-new");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&path)?;
     (sys.lock)(&file)?;
     std::fs::rename(&path, folder.join(LOCK))?;
