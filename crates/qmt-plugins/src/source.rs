@@ -163,7 +163,10 @@ impl PluginSource {
         }
         if path.starts_with(OCI) {
             let reference = path.parse::<Reference>();
-            let reference = reference.map_err(|error| proposed(path).unwrap_or(error.into()));
+            let reference = reference.map_err(|error| match proposed(path) {
+                Some(meant) => SourceError::Misspelled { meant },
+                None => error.into(),
+            });
             return reference.map(Self::Registry);
         }
         if let Some(rest) = path.strip_prefix(LAYOUT) {

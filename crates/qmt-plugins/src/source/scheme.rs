@@ -32,17 +32,23 @@ const OTHER_STORES: [&str; 4] = [
 /// The error for a path with white space at one of its ends.
 pub(super) fn with_space(path: &str) -> SourceError {
     let path = path.trim();
-    let meant = match proposed(path) {
-        Some(SourceError::Misspelled { meant }) => meant,
-        _ if is_like_image(path) => format!("{OCI}{path}"),
-        _ => text::without_credentials(path).into_owned(),
+    let meant = if let Some(meant) = proposed(path) {
+        meant
+    } else if is_like_image(path) {
+        format!("{OCI}{path}")
+    } else {
+        text::without_credentials(path).into_owned()
     };
     SourceError::Space { meant }
 }
 
-/// Returns the error that proposes another path, if there is one.
-pub(super) fn proposed(path: &str) -> Option<SourceError> {
-    misspelled(path).filter(|error| matches!(error, SourceError::Misspelled { .. }))
+/// Returns the path that is meant in place of a misspelled one, if it can be used.
+pub(super) fn proposed(path: &str) -> Option<String> {
+    if let Some(SourceError::Misspelled { meant }) = misspelled(path) {
+        Some(meant)
+    } else {
+        None
+    }
 }
 
 /// The error for a URL with `http://`, whose part after the scheme is `rest`.
