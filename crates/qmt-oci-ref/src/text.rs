@@ -249,7 +249,8 @@ pub fn error_report(error: &dyn Error, hint: Option<&str>) -> String {
 }
 
 /// Returns the messages of an error and its causes, outermost first, without the user names and
-/// passwords of URLs, and shortened by [`shorten`]. Some libraries repeat the message of the cause in their own: it is listed once.
+/// passwords of URLs, and shortened by [`shorten`]. Some libraries repeat the message of the cause in
+/// their own: it is listed once.
 pub fn messages(error: &dyn Error) -> Vec<String> {
     let shown = |error: &dyn Error| without_user_info(&shorten(&error.to_string()));
     let mut messages = vec![shown(error)];

@@ -153,18 +153,6 @@ impl Lockfile {
         }
     }
 
-    /// Reads the file, if it is not the one that was read before. If it is absent or can't be read,
-    /// it may be about to be replaced, and its pins stay until the next start.
-    fn reread(&self) -> Result<Option<Read>, LockfileError> {
-        let is_other = match Fingerprint::of(&self.path) {
-            Ok(Some(now)) => self.fingerprint.as_ref() != Some(&now),
-            Ok(None) | Err(_) => false,
-        };
-        (self.is_read && is_other)
-            .then(|| read_entries(&self.path))
-            .transpose()
-    }
-
     /// Takes what another process wrote. If that has no entry for a reference that the config of
     /// this host still names, another version of the config was locked, and the entry is held until
     /// the next start.
@@ -374,6 +362,15 @@ impl Lockfile {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Reads the lockfile at `path`, if it is another one than `known`. If it is absent or can't be read,
+/// it may be about to be replaced, and its pins stay until the next start.
+fn reread(path: &Path, known: Option<&Fingerprint>) -> Result<Option<Read>, LockfileError> {
+    match Fingerprint::of(path) {
+        Ok(Some(now)) if known != Some(&now) => read_entries(path).map(Some),
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 

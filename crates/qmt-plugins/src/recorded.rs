@@ -19,7 +19,7 @@ impl PluginHost {
         if let Some(entry) = own {
             return Some(value(entry));
         }
-        let mut values = others.into_iter().map(value);
+        let mut values = others.map(value);
         let first = values.next()?;
         values.all(|other| other == first).then_some(first)
     }
@@ -28,7 +28,7 @@ impl PluginHost {
     fn recorded_for(&self, target: &Target) -> Option<String> {
         let lock = self.lock();
         match self.entries_of(&lock, target) {
-            (None, others) => others.first().map(|entry| entry.name.clone()),
+            (None, mut others) => others.next().map(|entry| entry.name.clone()),
             (Some(_), _) => None,
         }
     }
@@ -40,15 +40,19 @@ impl PluginHost {
         Some(Recorded { kind, other })
     }
 
-    /// Returns the entry of the target and all entries for its repository.
+    /// Returns the entry of the target and all entries for its repository. These are parsed as they
+    /// are read: only a target without an entry needs them.
     fn entries_of<'a>(
-        &self,
+        &'a self,
         lock: &'a Lockfile,
         target: &Target,
-    ) -> (Option<&'a LockEntry>, Vec<&'a LockEntry>) {
+    ) -> (
+        Option<&'a LockEntry>,
+        impl Iterator<Item = &'a LockEntry> + use<'a>,
+    ) {
         let folder = self.file.folder();
         let source = target.located(folder);
-        let is_same = |entry: &&LockEntry| {
+        let is_same = move |entry: &&LockEntry| {
             let locked = PluginSource::parse(&entry.reference, None);
             locked.is_ok_and(|locked| locked.relative_to(folder).is_same_repository(&source))
         };
@@ -56,8 +60,8 @@ impl PluginHost {
         let own = target
             .is_configured()
             .then(|| lock.own(target.name(), &reference));
-        let own = own.flatten().filter(is_same);
-        (own, lock.entries().filter(is_same).collect())
+        let own = own.flatten().filter(&is_same);
+        (own, lock.entries().filter(is_same))
     }
 
     /// Returns the target's own entry for its reference.

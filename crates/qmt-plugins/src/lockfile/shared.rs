@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qmt_storage::FileLock;
 
-use super::{LockEntry, Lockfile, LockfileError};
+use super::{LockEntry, Lockfile, LockfileError, reread};
 use crate::caching::blocking;
 use crate::error::Error;
 use crate::events::Reporter;
@@ -44,15 +44,21 @@ impl SharedLockfile {
         &self,
         is_current: impl Fn(&LockEntry) -> bool,
     ) -> Result<(), LockfileError> {
-        let before = self.read().clone();
-        let path = before.path.clone();
-        let reading = blocking(move || Ok::<_, io::Error>((before.reread(), before)));
+        let (path, before) = {
+            let lockfile = self.read();
+            if !lockfile.is_read {
+                return Ok(());
+            }
+            (lockfile.path.clone(), lockfile.fingerprint.clone())
+        };
+        let (file, known) = (path.clone(), before.clone());
+        let reading = blocking(move || Ok::<_, io::Error>(reread(&file, known.as_ref())));
         let read = reading.await;
-        let (read, before) = read.map_err(|source| LockfileError::Read { path, source })?;
+        let read = read.map_err(|source| LockfileError::Read { path, source })?;
         let mut lockfile = self.read();
         // A change by another task is newer than what was read here.
         if let Some(read) = read?
-            && lockfile.fingerprint == before.fingerprint
+            && lockfile.fingerprint == before
         {
             lockfile.follow(read, is_current);
         }

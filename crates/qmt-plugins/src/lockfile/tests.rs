@@ -582,7 +582,9 @@ fn an_entry_that_was_read_since_counts_as_unseen() {
     for newer in [entry("a", "3"), other_reference] {
         let mut operator = read(&folder, "plugins.toml").unwrap();
         record(&mut operator, newer.clone()).unwrap();
-        let read = host.reread().unwrap().unwrap();
+        let read = reread(&host.path, host.fingerprint.as_ref())
+            .unwrap()
+            .unwrap();
         host.take(read);
         let error = host.record(entry("a", "2"), seen.as_ref()).unwrap_err();
         assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
@@ -608,7 +610,9 @@ fn pins_of_the_config_in_use_stay() {
         ..entry("moved", "2")
     };
     record(&mut operator, moved).unwrap();
-    let read = host.reread().unwrap().unwrap();
+    let read = reread(&host.path, host.fingerprint.as_ref())
+        .unwrap()
+        .unwrap();
     host.follow(read, |entry| entry.name != "old");
     let assert_pins = |host: &Lockfile| {
         for (name, content) in [("moved", "1"), ("removed", "1"), ("updated", "2")] {
