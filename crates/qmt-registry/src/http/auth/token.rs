@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::realm::{self, Realm, RealmTrust};
 use super::scope::{Access, AuthScope};
 use super::{Auth, basic};
+use crate::BoxError;
 use crate::credentials::Credential;
 use crate::error::{ClientError, TokenServerError};
 use crate::http::transport::{
@@ -157,12 +158,18 @@ impl TokenRequest<'_> {
     }
 
     async fn read(&self, answer: Answer, secrets: &Secrets) -> Result<Token, Failure> {
+        let status = answer.status.as_u16();
         if answer.status.is_success() {
             let limit = self.scope.endpoint.context.limits.token_body;
             let content = answer.body.text(limit, "the token answer").await?;
-            return Ok(parse(&content, &RedactedUrl::from(&self.realm.url))?);
+            let realm = RedactedUrl::from(&self.realm.url);
+            let token = parse(&content, &realm)?.ok_or_else(|| match self.credential {
+                // Some servers refuse so.
+                None => self.refused(status, String::new()),
+                Some(_) => no_token(&realm, "its answer has no token", None),
+            });
+            return Ok(token?);
         }
-        let status = answer.status.as_u16();
         let retry_after = retry_after(answer.headers(), SystemTime::now());
         let url = RedactedUrl::from(&answer.url);
         let text = answer.body.beginning().await?;
@@ -211,24 +218,25 @@ struct TokenAnswer {
     expires_in: serde_json::Value,
 }
 
-/// Reads a token server's answer.
-fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
-    let refuse = |reason, source| {
-        ClientError::from(TokenServerError::NoToken {
-            realm: realm.clone(),
-            reason,
-            source,
-        })
-    };
+fn no_token(realm: &RedactedUrl, reason: &'static str, source: Option<BoxError>) -> ClientError {
+    ClientError::from(TokenServerError::NoToken {
+        realm: realm.clone(),
+        reason,
+        source,
+    })
+}
+
+/// Reads a token server's answer; `None` if its fields have no token.
+fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Option<Token>, ClientError> {
     if is_web_page(content) {
-        return Err(refuse("its answer is an HTML page", None));
+        return Err(no_token(realm, "its answer is an HTML page", None));
     }
     let answer: TokenAnswer =
         serde_json::from_slice(without_byte_order_mark(content)).map_err(|cause| {
             // The parser's message may quote the value that it did not accept.
             let place = format!("line {}, column {}", cause.line(), cause.column());
             let reason = "its answer is not a JSON object with the expected types";
-            refuse(reason, Some(place.into()))
+            no_token(realm, reason, Some(place.into()))
         })?;
     let filled = |token| {
         let serde_json::Value::String(text) = token else {
@@ -242,9 +250,9 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
     let mut both = [filled(answer.token), filled(answer.access_token)]
         .into_iter()
         .flatten();
-    let text = both
-        .next()
-        .ok_or_else(|| refuse("its answer has no token", None))?;
+    let Some(text) = both.next() else {
+        return Ok(None);
+    };
     let alternative = both.next();
     let alternative = alternative.filter(|other| other.expose_secret() != text.expose_secret());
     // Some servers write the number as a text.
@@ -255,11 +263,11 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
     let lifetime = Duration::try_from_secs_f64(f64::max(seconds, 0.0))
         .unwrap_or(TOKEN_LIFETIME_MAX)
         .clamp(TOKEN_LIFETIME_MIN, TOKEN_LIFETIME_MAX);
-    Ok(Token {
+    Ok(Some(Token {
         text,
         alternative,
         lifetime,
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! AUTH-10 to AUTH-12: answers of token servers, refusals, secrets.
 
+use qmt_oci_ref::RegistryErrorKind;
+
 use super::*;
 
 /// AUTH-10: answers of a token server without a usable token.
@@ -45,6 +47,25 @@ async fn hostile_token_answers_are_bounded_errors() {
         matches!(error.detail(), Some(ClientError::Timeout { .. })),
         "{error:?}"
     );
+}
+
+/// Some token servers answer with an empty token where a login is needed.
+#[tokio::test]
+async fn an_empty_token_without_a_credential_asks_for_a_login() {
+    let server = image_behind(Auth::Token(options())).await;
+    for answer in [r#"{"token":""}"#, "{}", r#"{"token":null}"#] {
+        server.fault(Fault::on("GET", "/token").once().body(answer));
+        let anonymous = builder(&server).build().unwrap();
+        let error = anonymous.resolve(&server.reference("acme/echo:1")).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Unauthorized, "{error}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            error.to_string().contains("requires a credential")
+                && hint.contains("qmt-plugins login"),
+            "{error}: {hint}"
+        );
+    }
 }
 
 /// Where `token` and `access_token` differ, a registry accepts one of them.

@@ -4,14 +4,14 @@ use super::*;
 
 fn parsed(content: &str) -> Result<(String, u64), String> {
     let realm = RedactedUrl::from_text("https://auth.example/token");
-    parse(content.as_bytes(), &realm)
-        .map(|token| {
-            (
-                token.text.expose_secret().to_owned(),
-                token.lifetime.as_secs(),
-            )
-        })
-        .map_err(|error| format!("{error} {error:?}"))
+    match parse(content.as_bytes(), &realm) {
+        Ok(Some(token)) => Ok((
+            token.text.expose_secret().to_owned(),
+            token.lifetime.as_secs(),
+        )),
+        Ok(None) => Err("no token".to_owned()),
+        Err(error) => Err(format!("{error} {error:?}")),
+    }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn tokens_are_read() {
 fn a_different_access_token_is_the_alternative() {
     let realm = RedactedUrl::from_text("https://auth.example/token");
     let alternative = |content: &str| {
-        let token = parse(content.as_bytes(), &realm).unwrap();
+        let token = parse(content.as_bytes(), &realm).unwrap().unwrap();
         token
             .alternative
             .map(|token| token.expose_secret().to_owned())
