@@ -118,7 +118,7 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             wrong_content,
         } => {
             let what = if *wrong_content {
-                "sent content that does not match its digest"
+                "sent wrong content"
             } else {
                 "was skipped"
             };

@@ -54,7 +54,7 @@ pub enum RegistryEvent {
         mirror: RegistryHost,
         /// Why.
         reason: String,
-        /// Whether its content did not match the digest: then this client does not ask it again.
+        /// Whether its content was wrong: then this client does not ask it again.
         wrong_content: bool,
     },
     /// The credential for this registry was refused; the request is sent without it.
