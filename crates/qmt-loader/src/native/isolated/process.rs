@@ -26,6 +26,10 @@ use crate::limits::MESSAGE_MAX;
 /// of one that exits in time is part of the error.
 const ENDING: Duration = Duration::from_millis(200);
 
+/// How long a read is repeated before the thread sleeps: that a thread is woken on another processor
+/// takes longer than many calls do.
+const SPIN: Duration = Duration::from_micros(50);
+
 /// Why a worker failed. It cannot be used again.
 pub(super) enum Failure {
     /// The deadline passed.
@@ -365,14 +369,19 @@ impl Timed {
     }
 }
 
-/// Waits first: an answer is not there yet when its reading begins.
+/// Tries first, for as long as [`SPIN`].
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begin = Instant::now();
         loop {
-            self.wait(PollFlags::IN)?;
             match (&*self.socket).read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
+            }
+            if begin.elapsed() < SPIN {
+                thread::yield_now();
+            } else {
+                self.wait(PollFlags::IN)?;
             }
         }
     }
