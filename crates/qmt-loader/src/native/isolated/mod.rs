@@ -6,6 +6,7 @@ mod health;
 mod process;
 mod spawner;
 mod spec;
+mod timed;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;

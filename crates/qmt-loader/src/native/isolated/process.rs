@@ -1,6 +1,6 @@
 //! One worker process, as the host sees it: a child, and a socket whose other end is not trusted.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -19,16 +19,13 @@ use super::super::start::{Refusal, START_MAX};
 use super::Spec;
 use super::cancel::Cancel;
 use super::spawner;
+use super::timed::Timed;
 use crate::error::WorkerEnd;
 use crate::limits::MESSAGE_MAX;
 
 /// How long a process that closed its socket may take to exit before it is killed. The exit status
 /// of one that exits in time is part of the error.
 const ENDING: Duration = Duration::from_millis(200);
-
-/// How long a read is repeated before the thread sleeps: that a thread is woken on another processor
-/// takes longer than many calls do.
-const SPIN: Duration = Duration::from_micros(50);
 
 /// Why a worker failed. It cannot be used again.
 pub(super) enum Failure {
@@ -337,71 +334,6 @@ fn refusal(from: &mut impl Read, header: Header) -> Failure {
             Failure::Refused,
         ),
         Err(failure) => failure,
-    }
-}
-
-/// A socket that does not block, read and written until a deadline.
-struct Timed {
-    socket: Arc<UnixStream>,
-    deadline: Instant,
-}
-
-impl Timed {
-    /// Each use sets a deadline first.
-    fn new(socket: UnixStream) -> Self {
-        Self {
-            socket: Arc::new(socket),
-            deadline: Instant::now(),
-        }
-    }
-
-    fn wait(&self, events: PollFlags) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let left = Timespec::try_from(left).ok();
-        match rustix::event::poll(&mut [PollFd::new(&*self.socket, events)], left.as_ref()) {
-            // A signal is no reason to stop.
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Tries first, for as long as [`SPIN`].
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let begin = Instant::now();
-        loop {
-            match (&*self.socket).read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-            if begin.elapsed() < SPIN {
-                thread::yield_now();
-            } else {
-                self.wait(PollFlags::IN)?;
-            }
-        }
-    }
-}
-
-/// Writes first: the socket of a worker that waits for a call is empty.
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match (&*self.socket).write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(PollFlags::OUT)?;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
