@@ -186,7 +186,10 @@ impl Reason {
                 kind: RegistryErrorKind::Unauthorized,
                 host,
                 ..
-            } => format!("log in with an account that may read it: `qmt-plugins login {host}`"),
+            } => format!(
+                "log in with an account that may read it: `qmt-plugins login {}`",
+                text::shell_word(host.as_str())
+            ),
             Self::LookupFailed {
                 kind: RegistryErrorKind::Network { retryable: true },
                 ..

@@ -298,12 +298,16 @@ fn sign_index(subject: &PinnedReference, searched: Option<&Repository>, policy: 
                 signatures"
             .to_owned();
     }
-    let variable = searched.map_or_else(String::new, |one| format!("COSIGN_REPOSITORY={one} "));
+    let word = |text: String| text::shell_word(&text).into_owned();
+    let variable = searched.map_or_else(String::new, |one| {
+        format!("COSIGN_REPOSITORY={} ", word(one.to_string()))
+    });
     let key = if policy.accepts_certificates() {
         ""
     } else {
         "--key cosign.key "
     };
+    let subject = word(subject.to_string());
     format!("sign the index itself: `{variable}cosign sign {key}{subject}`")
 }
 

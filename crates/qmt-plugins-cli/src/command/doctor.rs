@@ -5,7 +5,7 @@ use std::env::consts::{ARCH, OS};
 use qmt_plugins::config::ConfigFile;
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
-use qmt_plugins::oci_ref::text::messages;
+use qmt_plugins::oci_ref::text::{messages, shell_word};
 use qmt_plugins::{Error, PluginHost};
 use serde_json::{Value, json};
 
@@ -151,7 +151,10 @@ fn shown(registry: &RegistryHost, access: &RegistryAccess) -> String {
     match access {
         RegistryAccess::Anonymous => "answers without a login".to_owned(),
         RegistryAccess::LoggedIn(origin) => format!("accepts the credential in {origin}"),
-        _ => format!("answers; for private images it requires `qmt-plugins login {registry}`"),
+        _ => format!(
+            "answers; for private images it requires `qmt-plugins login {}`",
+            shell_word(registry.as_str())
+        ),
     }
 }
 

@@ -140,7 +140,8 @@ fn check_options(login: &Login, registry: &RegistryHost, is_asked: bool) -> Resu
         None if is_asked => Ok(()),
         None => Err(Failure::usage(format!(
             "the user name is missing: pass the password or token on stdin to `qmt-plugins \
-             login {registry} --username NAME --password-stdin`"
+             login {} --username NAME --password-stdin`",
+            text::shell_word(registry.as_str())
         ))),
     }
 }

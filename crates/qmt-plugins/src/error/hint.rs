@@ -249,9 +249,10 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         } else {
             let searched = searched.as_deref();
             let variable = searched.map_or_else(String::new, |searched| {
-                format!("COSIGN_REPOSITORY={searched} ")
+                format!("COSIGN_REPOSITORY={} ", shell_word(&searched.to_string()))
             });
             let key = if *keys_only { "--key KEY " } else { "" };
+            let reference = shell_word(reference);
             format!("the publisher signs it with `{variable}cosign sign {key}{reference}`")
         });
     }

@@ -40,6 +40,21 @@ fn an_unsigned_image_is_signed_as_the_policy_requires() {
     }
 }
 
+/// Some shells read brackets as a pattern.
+#[test]
+fn references_in_commands_are_quoted() {
+    let source = VerifyError::NoSignature {
+        subject: Box::new(subject()),
+        searched: Some(Box::new("[::1]:5000/sigs".parse().unwrap())),
+        keys_only: false,
+        rejected: Vec::new(),
+        unread: 0,
+    };
+    let hint = not_verified_hint(&source, "[::1]:5000/a/b:1").unwrap();
+    let command = "`COSIGN_REPOSITORY='[::1]:5000/sigs' cosign sign '[::1]:5000/a/b:1'`";
+    assert!(hint.ends_with(command), "{hint}");
+}
+
 /// Where only a manifest of an index is signed and a place could not be read, both are next steps.
 #[test]
 fn an_index_with_a_signed_manifest_is_signed_itself() {

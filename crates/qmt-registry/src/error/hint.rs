@@ -5,7 +5,7 @@ use qmt_oci_ref::RegistryHost;
 use qmt_storage::LayoutError;
 
 use super::credential::is_variable;
-use super::text::APACHE_HTTPS_EXPECTED;
+use super::text::{APACHE_HTTPS_EXPECTED, login};
 use super::{ClientError, CredentialError, HelperFailure, WithheldReason};
 use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
 #[cfg(feature = "http")]
@@ -92,7 +92,8 @@ impl ClientError {
                 None => "try again later".to_owned(),
                 Some(host) => format!(
                     "try again later; many registries allow more requests after a login: \
-                     `qmt-plugins login {host}`"
+                     {}",
+                    login(host.as_str())
                 ),
             }),
             Self::Login(error) => Some(error.hint()),
@@ -117,7 +118,7 @@ impl ClientError {
                 replaced_by,
                 ..
             }) => Some(match replaced_by {
-                Some(host) => format!("`qmt-plugins login {host}` replaces the entry"),
+                Some(host) => format!("{} replaces the entry", login(host.as_str())),
                 None => format!("correct or remove `{key}` there"),
             }),
             Self::Credential(CredentialError::Helper {
@@ -231,9 +232,10 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
     if let Some(hint) = variables_hint(origin) {
         return hint;
     }
+    let login = login(host.as_str());
     match origin {
         CredentialOrigin::Misdirected { .. } if anonymous => {
-            format!("{origin}; correct it, or log in with `qmt-plugins login {host}`")
+            format!("{origin}; correct it, or log in with {login}")
         }
         CredentialOrigin::NotAPath {
             variable,
@@ -241,9 +243,9 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
             ..
         } if anonymous => format!("{origin}; correct or unset `{variable}`"),
         CredentialOrigin::NotAPath { .. } if anonymous => origin.to_string(),
-        _ if anonymous => format!(
-            "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"
-        ),
+        _ if anonymous => {
+            format!("log in with {login}; logins of docker and podman are used as well")
+        }
         CredentialOrigin::Entry {
             is_replaced_by_login: false,
             ..
@@ -252,17 +254,13 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
              or replace this entry"
         ),
         CredentialOrigin::Helper { .. } => format!(
-            "the credential is from {origin}; it may have expired or lack this right; `qmt-plugins \
-             login {host}` replaces it, unless that program generates credentials itself"
+            "the credential is from {origin}; it may have expired or lack this right; {login} replaces \
+             it, unless that program generates credentials itself"
         ),
         CredentialOrigin::Entry { .. } => format!(
-            "the credential, {origin}, may have expired or lack this right; `qmt-plugins login {host}` \
-             replaces it"
+            "the credential, {origin}, may have expired or lack this right; {login} replaces it"
         ),
-        _ => format!(
-            "the credential may have expired or lack this right; `qmt-plugins login {host}` \
-             replaces it"
-        ),
+        _ => format!("the credential may have expired or lack this right; {login} replaces it"),
     }
 }
 
@@ -280,7 +278,7 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
     let address = url.address();
     let default_port = if url.is_https() { ":443" } else { ":80" };
     let host = address.strip_suffix(default_port).unwrap_or(&address);
-    let login = format!("log in with a user name and password: `qmt-plugins login {host}`");
+    let login = format!("log in with a user name and password: {}", login(host));
     match origin {
         CredentialOrigin::Entry {
             is_replaced_by_login: false,
@@ -313,8 +311,8 @@ fn missing_hint(
             credential(origin)
         )),
         (Some(host), None) => Some(format!(
-            "{advice}; for a private repository, many registries answer the same until you log in: \
-             `qmt-plugins login {host}`"
+            "{advice}; for a private repository, many registries answer the same until you log in: {}",
+            login(host.as_str())
         )),
     }
 }

@@ -127,3 +127,37 @@ fn a_host_is_named_as_in_the_config() {
         assert_eq!(hint::host_of(address), host);
     }
 }
+
+/// Some shells read brackets as a pattern.
+#[test]
+fn the_host_in_a_command_is_quoted_where_a_shell_requires_it() {
+    for (host, command) in [
+        ("[::1]:5000", "`qmt-plugins login '[::1]:5000'`"),
+        ("a.example:5000", "`qmt-plugins login a.example:5000`"),
+    ] {
+        let named: RegistryHost = host.parse().unwrap();
+        let refused = |anonymous| ClientError::Unauthorized {
+            host: named.clone(),
+            what: "x".to_owned(),
+            status: 401,
+            anonymous,
+            origin: CredentialOrigin::Unknown,
+            message: String::new(),
+        };
+        let limited = ClientError::RateLimited {
+            host: Some(named.clone()),
+            url: RedactedUrl::from_text("https://x/"),
+            retry_after: None,
+            message: String::new(),
+        };
+        let withheld = ClientError::CredentialWithheld {
+            url: RedactedUrl::from_text(&format!("https://{host}/v2/")),
+            reason: WithheldReason::IsToken,
+            origin: CredentialOrigin::Unknown,
+        };
+        for error in [refused(true), refused(false), limited, withheld] {
+            let hint = error.hint().unwrap();
+            assert!(hint.contains(command), "{hint}");
+        }
+    }
+}

@@ -103,6 +103,11 @@ pub(super) fn login_refused(host: &RegistryHost, status: u16) -> String {
     format!("`{host}` refuses the login{reason} (status {status})")
 }
 
+/// The command that stores a credential for `host`.
+pub(super) fn login(host: &str) -> String {
+    format!("`qmt-plugins login {}`", text::shell_word(host))
+}
+
 pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
     from.map_or_else(String::new, |host| {
         format!(", to which `{host}` redirects,")

@@ -1,5 +1,6 @@
 //! Why no token was acquired.
 
+use qmt_oci_ref::text::shell_word;
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
 use super::ClientError;
@@ -105,7 +106,10 @@ fn sent_hint(host: &RegistryHost, origin: &CredentialOrigin) -> String {
     let remove = match origin {
         CredentialOrigin::Variables(_) => format!("unset {origin}"),
         CredentialOrigin::Unknown | CredentialOrigin::Caller => "send no credential".to_owned(),
-        _ => format!("remove the credential (`qmt-plugins logout {host}`)"),
+        _ => format!(
+            "remove the credential (`qmt-plugins logout {}`)",
+            shell_word(host.as_str())
+        ),
     };
     format!("try again later; if the image is public, {remove}: none is required then")
 }

@@ -67,3 +67,16 @@ fn missing_values_are_no_names() {
         damaged.hint
     );
 }
+
+/// Some shells read brackets as a pattern.
+#[test]
+fn the_host_in_a_command_is_quoted() {
+    let reason = Reason::LookupFailed {
+        kind: RegistryErrorKind::Unauthorized,
+        host: "[::1]:5000".parse().unwrap(),
+        problem: String::new(),
+        hint: None,
+    };
+    let hint = reason.reject("x", None).hint;
+    assert!(hint.contains("`qmt-plugins login '[::1]:5000'`"), "{hint}");
+}
