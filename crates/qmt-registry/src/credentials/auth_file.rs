@@ -38,8 +38,12 @@ pub(super) struct AuthFile {
 }
 
 impl AuthFile {
-    /// Reads the file; `None` if it does not exist.
-    pub(super) async fn read(path: &Path, is_dockers: bool) -> Result<Option<Self>, ClientError> {
+    /// Reads the file, whose path comes from `variable`; `None` if it does not exist.
+    pub(super) async fn read(
+        path: &Path,
+        is_dockers: bool,
+        variable: Option<&'static str>,
+    ) -> Result<Option<Self>, ClientError> {
         let content = blocking(path, "reading it was interrupted", |path| {
             // A link to `/dev/null` is a common way to have no such file.
             if is_device(path) {
@@ -48,7 +52,11 @@ impl AuthFile {
             let text = read_bounded(path)?;
             text.map(|text| parse(path, &text)).transpose()
         });
-        Ok(content.await?.map(|content| Self {
+        let content = content.await.map_err(|error| match error {
+            ClientError::Credential(error) => error.at_variable(variable).into(),
+            error => error,
+        });
+        Ok(content?.map(|content| Self {
             path: path.to_owned(),
             content,
             is_dockers,
@@ -192,6 +200,7 @@ impl AuthFile {
             path: self.path.clone(),
             key: Some(text::escape(key)),
             replaced_by,
+            variable: None,
             reason,
             source: None,
         }
@@ -322,6 +331,7 @@ pub(super) fn unusable(path: &Path, reason: &'static str, source: Option<BoxErro
         path: path.to_owned(),
         key: None,
         replaced_by: None,
+        variable: None,
         reason,
         source,
     })

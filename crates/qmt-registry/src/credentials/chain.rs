@@ -115,7 +115,8 @@ impl CredentialChain {
         path: Option<&str>,
     ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let is_dockers = self.docker_config().as_deref() == Some(file);
-        match AuthFile::read(file, is_dockers).await? {
+        let variable = self.environment.variable_of_file(is_dockers);
+        match AuthFile::read(file, is_dockers, variable).await? {
             Some(file) => file.credential(&self.environment, host, path).await,
             None => Ok(None),
         }

@@ -139,6 +139,12 @@ impl Environment {
         check(DOCKER_CONFIG, true).or_else(|| check(AUTH_FILE, false))
     }
 
+    /// The variable that the path of docker's configuration file, or of the containers', comes from.
+    pub(super) fn variable_of_file(&self, is_dockers: bool) -> Option<&'static str> {
+        let variable = if is_dockers { DOCKER_CONFIG } else { AUTH_FILE };
+        self.get(variable).map(|_| variable)
+    }
+
     /// The file or folder that a variable names.
     fn path(&self, variable: &str) -> Option<PathBuf> {
         place::path(self.get(variable)?).ok()

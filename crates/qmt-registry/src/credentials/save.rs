@@ -154,7 +154,8 @@ async fn target(
             "`DOCKER_CONFIG` begins with `~`, which only shells replace by the home folder";
         return Err(unusable(reason));
     }
-    let file = AuthFile::read(&path, true).await?;
+    let variable = environment.variable_of_file(true);
+    let file = AuthFile::read(&path, true, variable).await?;
     let helper = file.map(|file| file.helper(host)).transpose()?;
     Ok((path, helper.flatten()))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::RegistryHost;
 
-use super::text::{at_key, from_variables};
+use super::text::{at_key, from_variables, login};
 use crate::BoxError;
 use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
 
@@ -21,6 +21,8 @@ pub enum CredentialError {
         key: Option<String>,
         /// The registry, where a login to it replaces what can't be used.
         replaced_by: Option<RegistryHost>,
+        /// The variable that the path comes from, if one is set.
+        variable: Option<&'static str>,
         /// The rule that it breaks.
         reason: &'static str,
         /// The cause, where it can't contain a secret.
@@ -89,6 +91,67 @@ pub enum CredentialError {
     },
 }
 
+impl CredentialError {
+    /// What the user can do about it, if the message does not say so.
+    pub(super) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::File { path, key, .. } if is_variable(path) => {
+                let what = key.as_ref();
+                let what = what.map_or_else(String::new, |key| format!("`{key}` in "));
+                format!(
+                    "correct {what}the variable `{AUTH_VARIABLE}`, which holds the content of a \
+                     credentials file as JSON, or unset it"
+                )
+            }
+            Self::File {
+                key: Some(_),
+                replaced_by: Some(host),
+                ..
+            } => format!("{} replaces the entry", login(host.as_str())),
+            Self::File { key: Some(key), .. } => format!("correct or remove `{key}` there"),
+            Self::File {
+                variable: Some(variable),
+                ..
+            } => format!(
+                "its path comes from the variable `{variable}`: correct the file, or correct or unset \
+                 the variable"
+            ),
+            Self::Helper {
+                program,
+                key,
+                failure,
+                ..
+            } => {
+                let remove = format!("remove `{key}` from the file and log in again");
+                match failure {
+                    HelperFailure::Name => remove,
+                    HelperFailure::Missing => format!("install `{program}`, or {remove}"),
+                    HelperFailure::Run => {
+                        format!("run `{program} list` to see what is wrong with it, or {remove}")
+                    }
+                }
+            }
+            Self::AmbiguousVariable { host, own, .. } => format!(
+                "set `{own}` for `{host}`; if it has no credential, set one of them to an empty string"
+            ),
+            Self::File { .. }
+            | Self::NotAPath { .. }
+            | Self::UnknownVariable { .. }
+            | Self::Unusable { .. }
+            | Self::Option { .. } => return None,
+        })
+    }
+
+    /// Adds the variable that the path of the file comes from.
+    #[cfg(feature = "http")]
+    pub(crate) fn at_variable(mut self, name: Option<&'static str>) -> Self {
+        if let Self::File { variable, .. } = &mut self {
+            *variable = name;
+        }
+        self
+    }
+}
+
 /// How far a credential helper came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,6 +186,6 @@ fn kind_of_place(path: &Path) -> &'static str {
 }
 
 /// Whether `path` stands for [`AUTH_VARIABLE`].
-pub(super) fn is_variable(path: &Path) -> bool {
+fn is_variable(path: &Path) -> bool {
     path == Path::new(AUTH_VARIABLE)
 }

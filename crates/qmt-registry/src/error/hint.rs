@@ -4,10 +4,9 @@ use qmt_oci_ref::RegistryHost;
 #[cfg(feature = "layout")]
 use qmt_storage::LayoutError;
 
-use super::credential::is_variable;
 use super::text::{APACHE_HTTPS_EXPECTED, login};
-use super::{ClientError, CredentialError, HelperFailure, WithheldReason};
-use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
+use super::{ClientError, WithheldReason};
+use crate::credentials::CredentialOrigin;
 #[cfg(feature = "http")]
 use crate::http::RootCause;
 #[cfg(feature = "http")]
@@ -105,42 +104,7 @@ impl ClientError {
                      answer with HTML"
                 ),
             }),
-            Self::Credential(CredentialError::File { path, key, .. }) if is_variable(path) => {
-                let what = key.as_ref();
-                let what = what.map_or_else(String::new, |key| format!("`{key}` in "));
-                Some(format!(
-                    "correct {what}the variable `{AUTH_VARIABLE}`, which holds the content of a \
-                     credentials file as JSON, or unset it"
-                ))
-            }
-            Self::Credential(CredentialError::File {
-                key: Some(key),
-                replaced_by,
-                ..
-            }) => Some(match replaced_by {
-                Some(host) => format!("{} replaces the entry", login(host.as_str())),
-                None => format!("correct or remove `{key}` there"),
-            }),
-            Self::Credential(CredentialError::Helper {
-                program,
-                key,
-                failure,
-                ..
-            }) => {
-                let remove = format!("remove `{key}` from the file and log in again");
-                Some(match failure {
-                    HelperFailure::Name => remove,
-                    HelperFailure::Missing => format!("install `{program}`, or {remove}"),
-                    HelperFailure::Run => {
-                        format!("run `{program} list` to see what is wrong with it, or {remove}")
-                    }
-                })
-            }
-            Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => {
-                Some(format!(
-                    "set `{own}` for `{host}`; if it has no credential, set one of them to an empty string"
-                ))
-            }
+            Self::Credential(error) => error.hint(),
             Self::Tls(error) => error.hint(),
             Self::Status {
                 url,

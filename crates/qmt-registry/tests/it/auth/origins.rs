@@ -120,6 +120,25 @@ async fn a_variable_without_a_file_is_named() {
         assert!(hint.contains(variable) && hint.contains(words), "{hint}");
         assert!(hint.contains("qmt-plugins login"), "{hint}");
     }
+    let text = folder.path().join("text");
+    std::fs::write(&text, "canary").unwrap();
+    let config = empty.join("config.json");
+    std::fs::write(&config, "canary").unwrap();
+    for (variable, path) in [
+        ("REGISTRY_AUTH_FILE", &empty),
+        ("REGISTRY_AUTH_FILE", &text),
+        ("DOCKER_CONFIG", &config),
+        ("DOCKER_CONFIG", &empty),
+    ] {
+        let set = [(variable, path.to_str().unwrap())];
+        let (client, _) = with_variables(&server, &set);
+        let error = resolve(&client, &server).await.unwrap_err();
+        let (text, hint) = (full_text(&error), error.hint().unwrap());
+        assert!(text.contains(path.to_str().unwrap()), "{text}");
+        assert!(hint.contains(&format!("`{variable}`")), "{hint}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+    std::fs::remove_file(config).unwrap();
     for (content, words) in [
         (
             r#"{"auths":{"x":"canary"}}"#,
