@@ -22,6 +22,8 @@ const AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// The variable with the home folder.
 const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
+/// How the names of all registries' variables begin.
+pub(super) const START: &str = "QMT_REGISTRY_";
 /// How the names of a registry's variables end.
 pub(super) const SUFFIXES: [&str; 3] = ["TOKEN", "USERNAME", "PASSWORD"];
 
@@ -235,7 +237,7 @@ fn lack(path: &Path, is_folder: bool) -> Option<&'static str> {
 /// How the names of the registry's variables begin, such as `QMT_REGISTRY_GHCR_IO`. With `__` for
 /// `-` no two registries have the same: no name has two dots, or a dot and a colon, in a row.
 fn variable_prefix(host: &RegistryHost, hyphen: &str) -> String {
-    let mut prefix = "QMT_REGISTRY_".to_owned();
+    let mut prefix = START.to_owned();
     for c in host.as_str().chars() {
         match c {
             '-' => prefix.push_str(hyphen),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::environment::SUFFIXES;
+use super::environment::{START, SUFFIXES};
 use crate::error::{ClientError, CredentialError};
 
 /// What other programs call the same, and the suffix that it has here.
@@ -33,11 +33,11 @@ pub(super) fn find<'a>(
 
 fn unknown(prefix: &str, name: &str) -> Option<CredentialError> {
     let upper = name.to_ascii_uppercase();
-    let suffix = upper.strip_prefix(prefix)?.strip_prefix('_')?;
+    let (suffix, is_doubled) = suffix_of(prefix, &upper)?;
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == suffix);
     let is_read = SUFFIXES.contains(&suffix);
     let is_word = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if (is_read && name == upper) || !(is_word || other.is_some()) {
+    if (is_read && !is_doubled && name == upper) || !(is_word || other.is_some()) {
         return None;
     }
     let nearest = other.map(|(_, nearest)| *nearest);
@@ -52,6 +52,30 @@ fn unknown(prefix: &str, name: &str) -> Option<CredentialError> {
         variable: name.to_owned(),
         suggestion,
     })
+}
+
+/// The part of a name after that of the registry, and whether an underscore before or after the
+/// registry is doubled, as in `QMT_OCI__…`.
+fn suffix_of<'a>(prefix: &str, name: &'a str) -> Option<(&'a str, bool)> {
+    let (host, rest) = (prefix.strip_prefix(START)?, name.strip_prefix(START)?);
+    let doubled = rest.strip_prefix('_').filter(|_| !can_follow_bracket(host));
+    let mut names = [Some((rest, false)), doubled.map(|rest| (rest, true))]
+        .into_iter()
+        .flatten();
+    names.find_map(|(rest, is_doubled)| {
+        let suffix = rest.strip_prefix(host)?.strip_prefix('_')?;
+        let single = suffix.strip_prefix('_');
+        Some((single.unwrap_or(suffix), is_doubled || single.is_some()))
+    })
+}
+
+/// Whether `_` and this part of a name can be an IPv6 address after its bracket.
+fn can_follow_bracket(host: &str) -> bool {
+    let is_of_address = |byte: u8| byte.is_ascii_hexdigit() || byte == b'_';
+    let colons = host.bytes().filter(|byte| *byte == b'_').count();
+    !host.starts_with('_')
+        && host.bytes().all(is_of_address)
+        && (host.contains("__") || colons >= 7)
 }
 
 #[cfg(test)]
@@ -86,6 +110,53 @@ mod tests {
         );
     }
 
+    /// As the variables `QMT_OCI__…` are written.
+    #[test]
+    fn doubled_underscores_are_recognised() {
+        for (name, suffix) in [
+            ("QMT_REGISTRY__GHCR_IO__TOKEN", "TOKEN"),
+            ("QMT_REGISTRY__GHCR_IO_USERNAME", "USERNAME"),
+            ("QMT_REGISTRY_GHCR_IO__PASSWORD", "PASSWORD"),
+            ("QMT_REGISTRY__GHCR_IO__PASS", "PASSWORD"),
+            ("QMT_REGISTRY__ghcr_io__token", "TOKEN"),
+        ] {
+            let text = text(name).unwrap_or_else(|| panic!("{name} is not refused"));
+            let start = format!("`{name}` is not a setting");
+            assert_eq!(text, format!("{start}; did you mean `{PREFIX}_{suffix}`?"));
+        }
+        let local = |name: &str| {
+            let name = OsString::from(name);
+            find("QMT_REGISTRY_127_0_0_1_5000", [name].iter())
+        };
+        assert!(local("QMT_REGISTRY__127_0_0_1_5000__TOKEN").is_some());
+    }
+
+    /// `[fe80::1]` has a variable with two underscores, which is not that of `fe80-1.example`.
+    #[test]
+    fn an_address_of_ipv6_may_begin_with_underscores() {
+        for (prefix, name) in [
+            (
+                "QMT_REGISTRY_FE80__1_5000",
+                "QMT_REGISTRY__FE80__1_5000__TOKEN",
+            ),
+            ("QMT_REGISTRY_FE80__1", "QMT_REGISTRY__FE80__1__TOKEN"),
+            (
+                "QMT_REGISTRY_1_2_3_4_5_6_7_8",
+                "QMT_REGISTRY__1_2_3_4_5_6_7_8__TOKEN",
+            ),
+        ] {
+            let name = OsString::from(name);
+            assert!(find(prefix, [name].iter()).is_none());
+        }
+        let doubled = OsString::from("QMT_REGISTRY____1__5000__TOKEN");
+        let error = find("QMT_REGISTRY____1__5000", [doubled].iter()).unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("mean `QMT_REGISTRY____1__5000_TOKEN`")
+        );
+    }
+
     #[test]
     fn variables_of_other_registries_are_not_refused() {
         for name in [
@@ -98,6 +169,8 @@ mod tests {
             "QMT_REGISTRY_GHCR_IO_",
             "QMT_REGISTRY_GHCR_IO",
             "QMT_REGISTRY_QUAY_IO_USER",
+            "QMT_REGISTRY__QUAY_IO__TOKEN",
+            "QMT_REGISTRY__GHCR_IO_5000__TOKEN",
             "GHCR_IO_USER",
         ] {
             assert_eq!(text(name), None, "{name}");
