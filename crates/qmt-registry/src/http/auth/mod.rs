@@ -35,6 +35,19 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
     fits.then(|| sensitive(&text)).flatten()
 }
 
+/// Why there is no header for a token.
+fn unsendable(token: &SecretString) -> &'static str {
+    let token = token.expose_secret();
+    let first = token.split_whitespace().next().unwrap_or_default();
+    if first.eq_ignore_ascii_case("Bearer") {
+        "the token must be given without the word `Bearer`, which is added when it is sent"
+    } else if token.contains(char::is_whitespace) {
+        "the token has white space"
+    } else {
+        "the token has characters that a header does not allow"
+    }
+}
+
 /// A header value that `Debug` does not show and HPACK does not index.
 fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;

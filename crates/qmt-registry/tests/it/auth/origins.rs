@@ -96,6 +96,25 @@ async fn a_credential_that_cannot_be_sent_is_named() {
     }
 }
 
+/// A token with the word that precedes it in a header.
+#[tokio::test]
+async fn a_token_after_the_word_bearer_is_refused_with_the_reason() {
+    let server = image_behind(Auth::Token(options())).await;
+    let token = variable(&server, "TOKEN");
+    for (value, words) in [
+        ("Bearer canary", "without the word `Bearer`"),
+        ("bearer  canary", "without the word `Bearer`"),
+        ("canary canary", "the token has white space"),
+        ("canary\u{e9}", "characters that a header does not allow"),
+    ] {
+        let (client, _) = with_variables(&server, &[(&token, value)]);
+        let error = resolve(&client, &server).await.unwrap_err();
+        let text = full_text(&error);
+        assert!(text.contains(words), "{text}");
+        assert!(text.contains(&token) && !text.contains("canary"), "{text}");
+    }
+}
+
 /// A variable that leads to no file is the likely reason for a missing credential.
 #[tokio::test]
 async fn a_variable_without_a_file_is_named() {

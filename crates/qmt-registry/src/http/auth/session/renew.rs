@@ -10,7 +10,7 @@ use crate::error::{ClientError, TokenServerError};
 use crate::events::RegistryEvent;
 use crate::http::auth::challenge::BearerChallenge;
 use crate::http::auth::token::{Token, TokenRequest};
-use crate::http::auth::{bearer, realm};
+use crate::http::auth::{bearer, realm, unsendable};
 use crate::http::transport::Failure;
 use crate::redact::RedactedUrl;
 
@@ -32,10 +32,7 @@ impl LockedSession<'_> {
             credential => credential?,
         };
         if let Some(Credential::Bearer(token)) = &credential {
-            let header = bearer(token).ok_or_else(|| {
-                let reason = "the token has characters that a header does not allow";
-                auth.unusable(scope, reason)
-            })?;
+            let header = bearer(token).ok_or_else(|| auth.unusable(scope, unsendable(token)))?;
             self.session.authorization = Some(Authorization::new(header, Kind::Token));
             return Ok(());
         }
