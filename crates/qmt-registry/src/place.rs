@@ -93,7 +93,7 @@ impl Content {
     }
 }
 
-/// The path that a value names, also as a URL; what it is, if it can't be a path.
+/// The path that a value names, also as a URL or with a slash at its end; what it is, if it can't be a path.
 pub(crate) fn path(value: &OsStr) -> Result<PathBuf, Content> {
     if let Some(text) = value.to_str().filter(|text| is_file_url(text)) {
         let url = Url::parse(text).ok();
@@ -101,7 +101,9 @@ pub(crate) fn path(value: &OsStr) -> Result<PathBuf, Content> {
             .and_then(|url| url.to_file_path().ok())
             .ok_or(Content::Url);
     }
-    Content::of(value).map_or_else(|| Ok(PathBuf::from(value)), Err)
+    // A slash at the end would make a file a folder that does not exist.
+    let path = || Path::new(value).components().collect();
+    Content::of(value).map_or_else(|| Ok(path()), Err)
 }
 
 fn is_file_url(text: &str) -> bool {

@@ -263,6 +263,21 @@ async fn files_are_where_docker_and_podman_have_them() {
     // The file itself, as many set it.
     let home = home.set("DOCKER_CONFIG", &format!("{docker}/config.json"));
     assert!(home.find("f.example").await.unwrap().is_some());
+    // With a slash at its end, as some scripts add it.
+    for place in [format!("{docker}/config.json/"), format!("{docker}//")] {
+        let home = Home::new().set("DOCKER_CONFIG", &place);
+        assert!(home.find("f.example").await.unwrap().is_some(), "{place}");
+    }
+    let home = Home::new().set("REGISTRY_AUTH_FILE", &format!("{}/", named.display()));
+    assert!(home.find("b.example").await.unwrap().is_some());
+}
+
+/// As docs/operators.md names it.
+#[tokio::test]
+async fn an_address_of_ipv6_has_a_variable() {
+    let home = Home::new().set("QMT_REGISTRY____1__5000_TOKEN", "pw");
+    assert_eq!(home.find("[::1]:5000").await.unwrap().unwrap(), "bearer pw");
+    assert_eq!(home.find("[::1]:5001").await.unwrap(), None);
 }
 
 #[tokio::test]
