@@ -36,6 +36,13 @@ const HTTPS_EXPECTED: [&str; 3] = [
     APACHE_HTTPS_EXPECTED,
 ];
 
+/// What nginx answers to a request without a client certificate that it accepts. It sends status 400
+/// for its own 495 and 496, so only the text identifies it.
+const CLIENT_CERTIFICATE: [&str; 2] = [
+    "No required SSL certificate was sent",
+    "The SSL certificate error",
+];
+
 /// What the caller named does not exist.
 pub(crate) const NAMED: &str = "check the name and the tag";
 /// The manifest of a digest does not exist, which existed when the digest was learned.
@@ -51,6 +58,20 @@ impl ClientError {
     /// Returns what the user can do about it, if the message does not say so.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Status {
+                url,
+                status,
+                from: None,
+                message,
+            }
+            | Self::TokenRefused {
+                realm: url,
+                status,
+                message,
+                ..
+            } if is_about_client_certificate(*status, message) => {
+                Some(client_certificate_hint(&host_of(&url.address())))
+            }
             Self::Unauthorized {
                 host,
                 anonymous,
@@ -168,6 +189,20 @@ impl ClientError {
             _ => None,
         }
     }
+}
+
+/// Whether the server requires a client certificate, or another one.
+fn is_about_client_certificate(status: u16, message: &str) -> bool {
+    let mut texts = CLIENT_CERTIFICATE.iter();
+    matches!(status, 495 | 496) || (status == 400 && texts.any(|text| message.contains(text)))
+}
+
+/// What to do where a server requires a client certificate of the registry `host`.
+pub(super) fn client_certificate_hint(host: &str) -> String {
+    format!(
+        "`client_cert` and `client_key` in `[registries.\"{host}\"]` name the client's certificate \
+         and its key (PEM)"
+    )
 }
 
 /// Whether an answer cannot be read as HTTP.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
+use super::hint::client_certificate_hint;
 use super::text::{issuer, suffix};
 use crate::BoxError;
 use crate::redact::RedactedUrl;
@@ -186,11 +187,9 @@ impl TlsError {
                      where it is listed itself"
                 )
             }
-            Self::Refused { certificate_of, .. } => format!(
-                "`client_cert` and `client_key` in `[registries.\"{}\"]` name the client's \
-                 certificate and its key (PEM)",
-                certificate_of.as_ref()?
-            ),
+            Self::Refused { certificate_of, .. } => {
+                client_certificate_hint(certificate_of.as_ref()?.as_str())
+            }
             Self::NoAuthorities { host, plain_http } => format!(
                 "install the package `ca-certificates`{}",
                 or_ca_file(host, *plain_http)

@@ -224,6 +224,44 @@ async fn plain_http_at_a_port_of_https_is_explained() {
     }
 }
 
+/// nginx checks client certificates after the handshake, and answers with a page.
+#[tokio::test]
+async fn a_page_about_client_certificates_names_the_options() {
+    let page = |title: &str| format!("<html><head><title>{title}</title></head></html>");
+    for (status, body) in [
+        (400, page("400 No required SSL certificate was sent")),
+        (400, page("400 The SSL certificate error")),
+        (495, String::new()),
+        (496, page("a page of the operator")),
+    ] {
+        let server = tls(TlsOptions::new()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let options = HostOptions::new().ca_file(ca_of(&server, &folder));
+        let fault = Fault::on("*", "*").respond(status).body(body.clone());
+        server.fault(fault.header("content-type", "text/html"));
+        let error = resolves(&with(&server, options), &server).await;
+        let hint = error.unwrap_err().detail().unwrap().hint();
+        let hint = hint.unwrap_or_else(|| panic!("no hint for {status}: {body}"));
+        let table = format!("`[registries.\"{}\"]`", server.host());
+        for words in ["`client_cert` and `client_key`", &table] {
+            assert!(hint.contains(words), "{hint}");
+        }
+    }
+}
+
+/// The token server of a registry may be behind the same nginx.
+#[tokio::test]
+async fn a_token_server_that_requires_a_client_certificate_is_no_refused_login() {
+    let server = image_behind(Auth::token("alice", "canary-password")).await;
+    let page = "<html><head><title>400 No required SSL certificate was sent</title></head></html>";
+    let fault = Fault::on("*", "/token").respond(400).body(page);
+    server.fault(fault.header("content-type", "text/html"));
+    let error = resolves(&with(&server, plain()), &server).await;
+    let hint = error.unwrap_err().detail().unwrap().hint().unwrap();
+    assert!(hint.contains("`client_cert`"), "{hint}");
+    assert!(!hint.contains("login"), "{hint}");
+}
+
 /// A registry that answers with an error of its own does not serve HTTPS there.
 #[tokio::test]
 async fn an_error_over_plain_http_is_not_about_https() {
