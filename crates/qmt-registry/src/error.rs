@@ -232,7 +232,7 @@ pub enum ClientError {
         proxy: Option<RedactedUrl>,
         /// Whether another attempt can help.
         retryable: bool,
-        /// Whether the head of an answer had arrived.
+        /// Whether the head of an answer had arrived, to this request or an earlier one.
         answered: bool,
         /// What the HTTP client reports, its own URL removed.
         source: BoxError,

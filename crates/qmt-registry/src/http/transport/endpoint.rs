@@ -1,6 +1,7 @@
 //! One registry: its address, its options, and the connections to it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub(crate) struct Endpoint {
     pub(crate) options: HostOptions,
     pub(crate) context: Context,
     kind: RegistryKind,
+    /// Whether it sent an answer to a request.
+    has_answered: AtomicBool,
     connections: Mutex<HashMap<ClientKey, Connection>>,
 }
 
@@ -107,6 +110,7 @@ impl Endpoint {
             base,
             options,
             context,
+            has_answered: AtomicBool::new(false),
             connections: Mutex::default(),
         })
     }
@@ -122,6 +126,18 @@ impl Endpoint {
     /// Whether `url` is at this registry.
     pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
         same_origin(url, &self.base)
+    }
+
+    /// Notes that `url` sent an answer.
+    pub(super) fn note_answer(&self, url: &Url) {
+        if self.is_origin_of(url) {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the registry sent an answer to this request or an earlier one.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// Whether `NO_PROXY` names the host of `url`.

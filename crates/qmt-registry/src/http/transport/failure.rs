@@ -168,7 +168,7 @@ pub(crate) fn broken(
             url,
             proxy: proxy.cloned(),
             retryable,
-            answered: connection.is_none(),
+            answered: connection.is_none_or(|(endpoint, _)| endpoint.has_answered()),
             source,
         },
     }

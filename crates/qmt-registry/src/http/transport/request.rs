@@ -180,6 +180,7 @@ pub(crate) async fn exchange(
         }
         Err(_) => return Err(timed_out(Phase::Answer, limit)),
     };
+    endpoint.note_answer(url);
     check_head(response.headers(), limits, url)?;
     let proxy = connection.proxy.clone();
     Ok(Answer {

@@ -224,6 +224,29 @@ async fn plain_http_at_a_port_of_https_is_explained() {
     }
 }
 
+/// A registry that was reached over plain HTTP does not serve HTTPS there.
+#[tokio::test]
+async fn plain_http_that_worked_before_is_not_the_reason() {
+    let server = image_behind(Auth::None).await;
+    let client = HttpRegistry::builder()
+        .host(server.host(), plain())
+        .limits(quick().tries(1))
+        .build()
+        .unwrap();
+    resolves(&client, &server).await.unwrap();
+    for cut in [Cut::Fin, Cut::Reset] {
+        server.fault(Fault::on("*", "*").drop_connection(cut));
+        let error = resolves(&client, &server).await.unwrap_err();
+        assert_eq!(
+            error.detail().unwrap().hint(),
+            None,
+            "{}",
+            full_text(&error)
+        );
+        server.clear_faults();
+    }
+}
+
 /// nginx checks client certificates after the handshake, and answers with a page.
 #[tokio::test]
 async fn a_page_about_client_certificates_names_the_options() {
