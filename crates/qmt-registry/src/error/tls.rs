@@ -66,6 +66,16 @@ pub enum TlsError {
         /// The registry whose options name the client's certificate, if it is about that.
         certificate_of: Option<RegistryHost>,
     },
+    /// The server ends the connection before there is one of TLS.
+    #[error("`{address}` closes the connection during the TLS handshake")]
+    Closed {
+        /// Host and port.
+        address: String,
+        /// The registry, if the server is its own and is to be used over HTTPS.
+        host: Option<RegistryHost>,
+        /// Whether another attempt can help: after a reset, which may be of the network.
+        retryable: bool,
+    },
     /// This machine has no certificate by which any server could be trusted.
     #[error("this machine has no CA certificates")]
     NoAuthorities {
@@ -108,6 +118,9 @@ impl TlsError {
             Self::NoAuthoritiesAt { .. } | Self::NoPathOfAuthorities { .. } => {
                 RegistryErrorKind::Configuration
             }
+            Self::Closed { retryable, .. } => RegistryErrorKind::Network {
+                retryable: *retryable,
+            },
             Self::WithoutTls { .. }
             | Self::Certificate { .. }
             | Self::MarkedAsAuthority { .. }
@@ -190,6 +203,14 @@ impl TlsError {
             Self::Refused { certificate_of, .. } => {
                 client_certificate_hint(certificate_of.as_ref()?.as_str())
             }
+            Self::Closed { address, host, .. } => match host {
+                Some(host) => format!(
+                    "does `{address}` serve HTTPS? If it serves plain HTTP, set `plain_http = true` in \
+                     `[registries.\"{host}\"]` of the config; some servers also close the connection \
+                     if they require a client certificate or do not know the host name"
+                ),
+                None => format!("does `{address}` serve HTTPS, and is its host name right?"),
+            },
             Self::NoAuthorities { host, plain_http } => format!(
                 "install the package `ca-certificates`{}",
                 or_ca_file(host, *plain_http)

@@ -132,10 +132,25 @@ pub(crate) fn broken(
             true,
         ),
         Some(Cause::NoRoute) if is_connect => (Some("there is no route to it"), true),
-        // The server closed the connection during the TLS handshake.
+        Some(cause @ (Cause::Cut | Cause::Reset))
+            if is_connect
+                && url.is_https()
+                && proxy.is_none()
+                && let Some((endpoint, connection)) = connection =>
+        {
+            let is_for_tls = connection.is_own && !endpoint.options.plain_http;
+            return ClientError::from(TlsError::Closed {
+                address: url.address(),
+                host: is_for_tls.then(|| endpoint.host.clone()),
+                retryable: matches!(cause, Cause::Reset),
+            });
+        }
+        // The server, or the proxy for it, closed the connection during the TLS handshake.
         Some(Cause::Cut) if is_connect && !is_of_proxy => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
-        None if let Some(Tunnel::Refused { reason, .. }) = tunnel => (Some(reason), false),
+        None | Some(Cause::Reset) if let Some(Tunnel::Refused { reason, .. }) = tunnel => {
+            (Some(reason), false)
+        }
         _ if is_connect && is_of_proxy => (Some("it can't be reached"), true),
         _ => (None, is_request_valid),
     };
@@ -288,6 +303,7 @@ enum Cause {
     NoRoute,
     /// The connection was closed.
     Cut,
+    Reset,
 }
 
 /// The error of the TLS client that one error of a chain is.
@@ -310,6 +326,7 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
                 Some(Cause::NoRoute)
             }
             io::ErrorKind::UnexpectedEof => Some(Cause::Cut),
+            io::ErrorKind::ConnectionReset => Some(Cause::Reset),
             _ => None,
         });
     }

@@ -285,6 +285,39 @@ async fn a_token_server_that_requires_a_client_certificate_is_no_refused_login()
     assert!(!hint.contains("login"), "{hint}");
 }
 
+/// A server that closes the connection in place of the handshake, in order or with a reset.
+#[tokio::test]
+async fn a_connection_closed_during_the_handshake_is_explained() {
+    for reads in [true, false] {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut hello = [0; 8192];
+                // What is not read makes it a reset.
+                let read = if reads {
+                    stream.read(&mut hello)
+                } else {
+                    stream.peek(&mut hello)
+                };
+                assert!(read.unwrap() > 5);
+            }
+        });
+        let limits = quick().tries(1);
+        let client = HttpRegistry::builder().limits(limits).build().unwrap();
+        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let error = client.resolve(&reference).await.unwrap_err();
+        let text = full_text(&error);
+        let words = format!("`{host}` closes the connection during the TLS handshake");
+        assert!(text.contains(&words), "{text}");
+        // A reset may be of the network.
+        assert_eq!(error.is_retryable(), !reads, "{text}");
+        let hint = error.detail().unwrap().hint().unwrap();
+        let table = format!("`plain_http = true` in `[registries.\"{host}\"]`");
+        assert!(hint.contains(&table), "{hint}");
+    }
+}
+
 /// A registry that answers with an error of its own does not serve HTTPS there.
 #[tokio::test]
 async fn an_error_over_plain_http_is_not_about_https() {
