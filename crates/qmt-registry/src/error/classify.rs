@@ -36,6 +36,8 @@ impl ClientError {
             | Self::TooMany { .. }
             | Self::UnreadableEntries { .. }
             | Self::NotAManifest { .. }
+            // An error in place of the content.
+            | Self::Status { status: 200, .. }
             | Self::FilePage(..)
             | Self::WebPage { .. } => Kind::Content,
             // Too many requests, and what a server or its gateway may not answer the next time; 501

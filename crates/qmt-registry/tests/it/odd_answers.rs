@@ -2,7 +2,10 @@
 //! other clients read them. What they declare wrongly is not used.
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Registry as _, manifest};
+use qmt_oci_ref::{
+    Descriptor, Digest, DigestAlgorithm, PinnedReference, Registry as _, RegistryErrorKind,
+    manifest,
+};
 use qmt_testkit::{Auth, FakeRegistry, Fault};
 
 use crate::support::{
@@ -359,4 +362,60 @@ async fn odd_links_lead_to_the_next_page() {
         let expected = std::slice::from_ref(&referrer);
         assert_eq!(listed.into_entries(), expected, "{link}");
     }
+}
+
+/// An error with the status of success: its words are shown, and nothing is used.
+#[tokio::test]
+async fn an_error_with_status_200_is_shown() {
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    let digest = Digest::of(DigestAlgorithm::Sha256, MANIFEST.as_bytes());
+    let pin = PinnedReference::new(server.repository("acme/echo"), digest);
+    let client = client_with_password(&server);
+    let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone\u001b[31m"}]}"#;
+    let answer = |body: String| {
+        let fault = Fault::on("GET", "/v2/*/manifests/*").respond(200);
+        fault
+            .when(|request| request.header("authorization").is_some())
+            .body(body)
+    };
+    server.fault(answer(body.to_owned()));
+    let tag = server.reference("acme/echo:1");
+    let by_tag = client.resolve(&tag).await.unwrap_err();
+    let by_digest = client.manifest(&pin, 4096).await.unwrap_err();
+    assert!(by_digest.is_other_content() && !by_tag.is_other_content());
+    for error in [by_tag, by_digest] {
+        let text = full_text(&error);
+        let words = "answers with status 200: MANIFEST_UNKNOWN: gone\\u{1b}[31m";
+        assert!(text.contains(words), "{text}");
+        assert_eq!(error.kind(), RegistryErrorKind::Content);
+    }
+    server.clear_faults();
+    server.fault(answer(body.replace("gone", CANARY)));
+    let error = client.resolve(&tag).await.unwrap_err();
+    assert!(!full_text(&error).contains(CANARY));
+    // What is a manifest is read, whatever else it has.
+    server.clear_faults();
+    let odd = MANIFEST.replacen('{', r#"{"errors":[],"#, 1);
+    server.put_manifest("acme/echo", "odd", manifest::OCI_MANIFEST, odd);
+    client
+        .resolve(&server.reference("acme/echo:odd"))
+        .await
+        .unwrap();
+}
+
+/// The same for a list of referrers under its own media type.
+#[tokio::test]
+async fn an_error_in_place_of_referrers_is_shown() {
+    let server = image_behind(Auth::None).await;
+    let digest = Digest::of(DigestAlgorithm::Sha256, MANIFEST.as_bytes());
+    let pin = PinnedReference::new(server.repository("acme/echo"), digest);
+    let body = r#"{"errors":[{"code":"UNKNOWN","message":"try the other host"}]}"#;
+    let fault = Fault::on("GET", "/v2/*/referrers/*")
+        .respond(200)
+        .body(body);
+    server.fault(fault.header("content-type", manifest::OCI_INDEX));
+    let error = client(&server).referrers(&pin).await.unwrap_err();
+    let text = full_text(&error);
+    assert!(text.contains("UNKNOWN: try the other host"), "{text}");
+    assert_eq!(error.kind(), RegistryErrorKind::Content);
 }

@@ -7,7 +7,7 @@ use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, Ta
 use super::operation::Operation;
 use crate::blob::check_digest;
 use crate::error::ClientError;
-use crate::http::transport::is_web_page;
+use crate::http::transport::{is_error_only, is_web_page};
 use crate::redact::RedactedUrl;
 
 /// All media types that are read, the common ones first.
@@ -67,6 +67,15 @@ impl Operation {
             }
             let rule = "a manifest does not repeat the credential that was sent";
             answer.secrets.refuse_in(&content, &answer.url, rule)?;
+            let is_named = |digest: &Digest| Digest::of(digest.algorithm(), &content) == *digest;
+            if is_error_only(&content) && !reference.digest().is_some_and(is_named) {
+                return Err(ClientError::Status {
+                    message: self.words(&request, &answer.url, &content).await?,
+                    url,
+                    status: 200,
+                    from,
+                });
+            }
             if let Some(expected) = reference.digest() {
                 let actual = Digest::of(expected.algorithm(), &content);
                 check_digest(expected, &actual, None)?;

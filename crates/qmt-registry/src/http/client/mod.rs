@@ -171,12 +171,18 @@ impl Registry for HttpRegistry {
         limit: u64,
     ) -> Result<RawManifest, RegistryError> {
         let fetched = self.fetch_manifest(&pin.clone().into(), limit).await;
-        Ok(fetched.map_err(|mut error| {
+        fetched.map_err(|mut error| {
             if let ClientError::NotFound { advice, .. } = &mut error {
                 *advice = hint::PINNED;
             }
-            error
-        })?)
+            let is_other_content = matches!(error, ClientError::Status { status: 200, .. });
+            let error = RegistryError::from(error);
+            if is_other_content {
+                error.with_other_content()
+            } else {
+                error
+            }
+        })
     }
 
     async fn blob(

@@ -129,17 +129,12 @@ impl Operation {
         (url, from): (&Url, Option<RegistryHost>),
         (status, content): (u16, &[u8]),
     ) -> Result<ClientError, ClientError> {
-        let (auth, scope) = (&self.auth, &request.scope);
-        let current = auth.current(scope).await;
-        let used = current.map_err(|failure| failure.error)?;
-        let anonymous = auth.is_without_credential(scope, used.as_ref()).await?;
-        let header = used.as_ref().map(|used| &used.header);
-        let secrets = Secrets::of_exchange(&self.endpoint, &request.spec, header, url);
-        let message = secrets.message(&ErrorBody {
-            bytes: Bytes::copy_from_slice(content),
-            is_html: false,
-        });
+        let message = self.words(request, url, content).await?;
         Ok(if from.is_none() && is_denied(status, content) {
+            let (auth, scope) = (&self.auth, &request.scope);
+            let current = auth.current(scope).await;
+            let used = current.map_err(|failure| failure.error)?;
+            let anonymous = auth.is_without_credential(scope, used.as_ref()).await?;
             unauthorized(auth, request, status, anonymous, message)
         } else {
             ClientError::Status {
@@ -149,6 +144,23 @@ impl Operation {
                 message,
             }
         })
+    }
+
+    /// What an error in the answer of `url` says, without the credential that was sent.
+    pub(super) async fn words(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        content: &[u8],
+    ) -> Result<String, ClientError> {
+        let current = self.auth.current(&request.scope).await;
+        let used = current.map_err(|failure| failure.error)?;
+        let header = used.as_ref().map(|used| &used.header);
+        let secrets = Secrets::of_exchange(&self.endpoint, &request.spec, header, url);
+        Ok(secrets.message(&ErrorBody {
+            bytes: Bytes::copy_from_slice(content),
+            is_html: false,
+        }))
     }
 
     /// Reads the API's pages into `listed`; `false` where the registry has no such API. Where these are

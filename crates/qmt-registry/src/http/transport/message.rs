@@ -44,6 +44,16 @@ pub(crate) fn is_registry_error(body: &[u8]) -> bool {
     body.is_ok_and(|body| body.get("errors").is_some_and(Value::is_array))
 }
 
+/// Whether a body has that form, and no field of a manifest or index.
+pub(crate) fn is_error_only(body: &[u8]) -> bool {
+    const FIELDS: [&str; 4] = ["schemaVersion", "config", "layers", "manifests"];
+    let body = serde_json::from_slice::<Value>(without_byte_order_mark(body));
+    body.is_ok_and(|body| {
+        let has = |field: &str| body.get(field).is_some();
+        body.get("errors").is_some_and(Value::is_array) && !FIELDS.iter().any(|field| has(field))
+    })
+}
+
 /// Whether one of the errors in a body of that form has one of the codes.
 pub(crate) fn has_error_code(body: &[u8], codes: &[&str]) -> bool {
     let body: Value = serde_json::from_slice(without_byte_order_mark(body)).unwrap_or_default();

@@ -28,7 +28,7 @@ pub(super) use self::endpoint::{API, Context, Endpoint};
 pub(crate) use self::failure::RootCause;
 pub(super) use self::failure::{Failure, is_of_proxy, retry_after};
 pub(super) use self::message::{
-    ErrorBody, has_error_code, is_denied, is_registry_error, is_web_page,
+    ErrorBody, has_error_code, is_denied, is_error_only, is_registry_error, is_web_page,
 };
 pub use self::options::HostOptions;
 pub(crate) use self::options::origin_key;

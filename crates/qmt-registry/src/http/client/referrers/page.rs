@@ -14,7 +14,7 @@ use super::{list_too_large, not_a_list, too_many};
 use crate::error::ClientError;
 use crate::http::client::manifest::{content_type, is_html};
 use crate::http::client::operation::{Operation, Request};
-use crate::http::transport::{is_denied, is_registry_error, is_web_page};
+use crate::http::transport::{is_denied, is_error_only, is_registry_error, is_web_page};
 use crate::limits::REFERRERS_BYTES_MAX;
 use crate::redact::RedactedUrl;
 
@@ -192,7 +192,10 @@ impl Operation {
                 return Ok(Page::NoList);
             }
             match listed.add(&content) {
-                Err(_) if is_denied(200, &content) => {
+                Err(_)
+                    if is_denied(200, &content)
+                        || (declared.is_some() && is_error_only(&content)) =>
+                {
                     let refused = (200, &content[..]);
                     return Err(self.refused(&pages.request, (&url, from), refused).await?);
                 }
