@@ -96,7 +96,7 @@ impl Matcher {
     /// Reports whether `file` could name the file at `path` instead, by the ending of its name.
     pub(super) fn resembles(&self, path: &[u8]) -> bool {
         match self.required {
-            Some(PluginKind::Wasm) => path.ends_with(b".wasm"),
+            Some(PluginKind::Wasm) => is_module_name(path),
             Some(PluginKind::Native) | None => looks_like_plugin(path),
         }
     }
@@ -200,14 +200,27 @@ fn unknown(prefix: &[u8]) -> ContentProblem {
 
 /// Reports whether a file looks like a plugin by its name, for messages.
 pub(crate) fn looks_like_plugin(path: &[u8]) -> bool {
-    path.ends_with(b".wasm") || is_library_name(path)
+    is_module_name(path) || is_library_name(path)
+}
+
+fn is_module_name(path: &[u8]) -> bool {
+    path.ends_with(b".wasm") && !is_apple_double(path)
+}
+
+/// Reports whether macOS writes files under this name, one for each that has extended attributes.
+pub(super) fn is_apple_double(path: &[u8]) -> bool {
+    let (folder, base) = path::split(path);
+    base.starts_with(b"._")
+        || folder
+            .split(|byte| *byte == b'/')
+            .any(|part| part == b"__MACOSX")
 }
 
 /// Reports whether the name is one of a shared library: `x.so`, `x.so.1.2`, `x.dylib`, `x.dll`.
 pub(super) fn is_library_name(path: &[u8]) -> bool {
     let (_, base) = path::split(path);
-    if base.starts_with(b"._") {
-        return false; // macOS writes such a file for each that has extended attributes.
+    if is_apple_double(path) {
+        return false;
     }
     let lower = base.to_ascii_lowercase();
     let versioned = || {

@@ -3,7 +3,7 @@
 use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester};
 
 use super::archive::{Entries, Entry, EntryKind};
-use super::candidate::{Content, Matcher, Rank};
+use super::candidate::{Content, Matcher, Rank, is_apple_double};
 use super::decode::{Chunks, Unpacked};
 use super::encoding::{Encoding, MAGIC_BYTES};
 use super::failure::Failure;
@@ -288,7 +288,10 @@ impl Extraction {
         let Some(rank) = self.matcher.rank(&path) else {
             if entry.kind == EntryKind::File && self.matcher.resembles(&path) {
                 note(&mut self.similar, &path);
-            } else if entry.kind == EntryKind::File && self.others.len() < OTHERS {
+            } else if entry.kind == EntryKind::File
+                && self.others.len() < OTHERS
+                && !is_apple_double(&path)
+            {
                 note(&mut self.others, &path);
             }
             return Ok(());

@@ -51,6 +51,42 @@ fn the_file_of_the_config_is_looked_for() {
     }
 }
 
+/// macOS adds such a file for each that has extended attributes.
+#[test]
+fn files_of_apple_double_are_not_proposed() {
+    let archive = Archive::new()
+        .file("._my.wasm", b"attributes")
+        .file("__MACOSX/my.wasm", b"attributes")
+        .file("a/__MACOSX/._libmy.so", b"attributes")
+        .file("my.wasm", &module())
+        .done();
+    for rule in [FileRule::Wasm, FileRule::Either] {
+        let mut image = wasm(&archive);
+        image.selection.packed_file = rule;
+        match image.error() {
+            ArtifactError::NoFile { similar, .. } => assert_eq!(similar, ["my.wasm"]),
+            error => panic!("{error:?}"),
+        }
+    }
+    let alone = Archive::new().file("._my.wasm", b"attributes").done();
+    match wasm(&alone).error() {
+        ArtifactError::NoFile {
+            similar, others, ..
+        } => {
+            assert!(
+                similar.is_empty() && others.is_empty(),
+                "{similar:?} {others:?}"
+            );
+        }
+        error => panic!("{error:?}"),
+    }
+    // What the config names is not in doubt.
+    let named = Archive::new().file("._my.wasm", &module()).done();
+    let mut image = wasm(&named);
+    image.selection.packed_file = FileRule::Named("._my.wasm".to_owned());
+    assert_eq!(image.extract().unwrap().1, module());
+}
+
 /// The rules and limits of archives hold.
 #[test]
 fn such_an_archive_has_the_limits_of_archives() {
