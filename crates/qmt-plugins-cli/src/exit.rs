@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::process::ExitCode;
 
+use qmt_plugins::cache::CacheError;
 use qmt_plugins::config::ConfigError;
 use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::{Error, ErrorKind};
@@ -81,6 +82,18 @@ impl Failure {
             message: message.into(),
             hint: None,
         }
+    }
+
+    /// Adds what sets the folder of the cache, where that is a setting which the config cannot change
+    /// and the folder is the reason.
+    pub(crate) fn with_cache_setting(mut self, setting: Option<&'static str>) -> Self {
+        if let Self::Library { error, advice } = &mut self
+            && advice.is_none()
+            && is_about_cache_folder(error)
+        {
+            *advice = setting.map(Advice::Also);
+        }
+        self
     }
 
     pub(crate) fn advised(error: Error, advice: Advice) -> Self {
@@ -187,6 +200,23 @@ impl From<Error> for Failure {
             error: Box::new(blamed(error)),
             advice: None,
         }
+    }
+}
+
+/// Reports whether another folder is the next step.
+fn is_about_cache_folder(error: &Error) -> bool {
+    let Error::Cache { source, .. } = error else {
+        return false;
+    };
+    match source {
+        CacheError::Unwritable { .. }
+        | CacheError::UnsafeFolder { .. }
+        | CacheError::Damaged { removed: false, .. } => true,
+        CacheError::Io { source, .. } => matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ),
+        _ => false,
     }
 }
 

@@ -14,7 +14,7 @@ use qmt_plugins::oci_ref::text as oci_text;
 use qmt_plugins::{Error, EventSink};
 use serde_json::{Value, json};
 
-use crate::args::{Arguments, CONFIG_VARIABLE, Command, Format};
+use crate::args::{Arguments, CACHE_VARIABLE, CONFIG_VARIABLE, Command, Format};
 use crate::exit::{self, Code, Failure};
 use crate::progress::{Detail, Progress};
 use crate::text;
@@ -28,6 +28,8 @@ pub(crate) struct Output {
     config: OnceLock<PathBuf>,
     /// What `qmt-plugins` in a hint becomes: with the option that names the config, if it was given.
     command: String,
+    /// What sets the folder of the cache, if it is not the config.
+    cache_setting: Option<&'static str>,
 }
 
 /// The program's name, as hints have it.
@@ -52,6 +54,7 @@ impl Output {
             is_quiet: global.quiet,
             progress: Arc::new(Progress::new(detail)),
             command: command(global.config.as_deref()),
+            cache_setting: global.cache_dir.as_deref().map(cache_setting),
             ..Self::of_unparsed(global.format)
         }
     }
@@ -64,6 +67,7 @@ impl Output {
             progress: Arc::new(Progress::new(Detail::Nothing)),
             config: OnceLock::new(),
             command: PROGRAM.to_owned(),
+            cache_setting: None,
         }
     }
 
@@ -219,6 +223,7 @@ impl Output {
         if matches!(failure, Failure::Reported(_)) {
             return failure;
         }
+        let failure = failure.with_cache_setting(self.cache_setting);
         self.progress.end();
         if self.is_json() && !matches!(failure, Failure::Output(_)) {
             match self.refusal(json!({}), "", &failure) {
@@ -243,7 +248,7 @@ impl Output {
         failure: impl Into<Failure>,
         failed: &mut Option<Failure>,
     ) -> Value {
-        let failure = failure.into();
+        let failure = failure.into().with_cache_setting(self.cache_setting);
         if !self.is_json() {
             // The bars of the other plugins go on.
             self.progress.above(|| self.print(&failure));
@@ -263,6 +268,15 @@ fn command(config: Option<&Path>) -> String {
     match path.filter(|path| !path.contains(char::is_control)) {
         Some(path) => format!("{PROGRAM} --config {}", oci_text::shell_word(path)),
         None => PROGRAM.to_owned(),
+    }
+}
+
+/// Returns what sets the folder of the cache, if it is not the config.
+fn cache_setting(folder: &Path) -> &'static str {
+    if std::env::var_os(CACHE_VARIABLE).is_some_and(|set| set == *folder) {
+        "the variable `QMT_CACHE_DIR` sets the folder of the cache, whatever the config has"
+    } else {
+        "the option `--cache-dir` sets the folder of the cache, whatever the config has"
     }
 }
 

@@ -114,6 +114,18 @@ fn an_error_about_a_value_of_a_variable_names_the_variable() {
             assert!(!said.contains(blamed), "{name}={value}: {said}");
         }
     }
+    // Below a file, no folder can be made.
+    let folder = [("QMT_CACHE_DIR", "plugins.toml/cache")];
+    for format in ["human", "json"] {
+        let command = ["pull", "greet", "--format", format];
+        let refused = scene.desk.run_with(&command, &folder);
+        let said = refused.transcript();
+        assert!(said.contains("the variable `QMT_CACHE_DIR` sets"), "{said}");
+        let option = [&command[..], &["--cache-dir", "plugins.toml/other"]].concat();
+        let refused = scene.desk.run_with(&option, &folder);
+        let said = refused.transcript();
+        assert!(said.contains("the option `--cache-dir` sets"), "{said}");
+    }
     // The counterparts: the file and the option.
     scene
         .desk
