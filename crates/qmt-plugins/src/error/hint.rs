@@ -9,7 +9,7 @@ use qmt_artifact::problem::Limit;
 use qmt_cache::CacheError;
 use qmt_oci_ref::RegistryError;
 use qmt_oci_ref::text::{escape, shell_word};
-use qmt_registry::ClientError;
+use qmt_registry::{ClientError, TlsError};
 use qmt_storage::LayoutError;
 use qmt_verify::VerifyError;
 use qmt_verify::report::{Rejection, RejectionCode};
@@ -28,7 +28,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let client_error =
             registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
-        let is_tls = matches!(client_error, Some(ClientError::Tls(_)));
+        // Firewalls close connections during the handshake.
+        let is_tls = matches!(client_error, Some(ClientError::Tls(error))
+            if !matches!(error, TlsError::Closed { .. }));
         match self {
             Self::LockedVersionGone { plugin, .. } => {
                 let (plugin, hint) = (

@@ -3,7 +3,7 @@
 use qmt_oci_ref::{PinnedReference, Reference, Registry as _, RegistryErrorKind, RegistryHost};
 use qmt_registry::credentials::CredentialOrigin;
 use qmt_registry::limits::Limits;
-use qmt_registry::{ClientError, HostOptions, HttpRegistry};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
 use qmt_storage::Layout;
 
 use super::hint::not_verified_hint;
@@ -274,4 +274,21 @@ async fn a_dead_proxy_of_the_trust_root_has_its_own_hint() {
     assert!(hint.contains("`trusted_root`"), "{hint}");
     let hint = unreachable(HostOptions::new()).await;
     assert!(hint.starts_with("is there a network"), "{hint}");
+}
+
+/// A firewall that closes connections is a network without the trust root.
+#[test]
+fn a_closed_handshake_with_the_trust_root_is_about_the_network() {
+    let closed = ClientError::from(TlsError::Closed {
+        address: "tuf.example:443".to_owned(),
+        host: None,
+        retryable: false,
+    });
+    let error = Error::Trust(VerifyError::TrustRoot {
+        origin: "TUF".to_owned(),
+        problem: "it cannot be reached".to_owned(),
+        source: Some(RegistryError::from(closed).into()),
+    });
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("`trusted_root`"), "{hint}");
 }

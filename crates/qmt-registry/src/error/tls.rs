@@ -206,10 +206,13 @@ impl TlsError {
             Self::Closed { address, host, .. } => match host {
                 Some(host) => format!(
                     "does `{address}` serve HTTPS? If it serves plain HTTP, set `plain_http = true` in \
-                     `[registries.\"{host}\"]` of the config; some servers also close the connection \
-                     if they require a client certificate or do not know the host name"
+                     `[registries.\"{host}\"]` of the config; servers also close the \
+                     connection if they require a client certificate or do not know the host name, and \
+                     firewalls if they block it"
                 ),
-                None => format!("does `{address}` serve HTTPS, and is its host name right?"),
+                None => format!(
+                    "does `{address}` serve HTTPS, is its host name right, and does no firewall block it?"
+                ),
             },
             Self::NoAuthorities { host, plain_http } => format!(
                 "install the package `ca-certificates`{}",
