@@ -106,6 +106,11 @@ impl Environment {
         }
         let (variable, reason) = match values {
             (None, None, None) => return Ok(None),
+            (Some(value), None, None) if begins_with_bearer(&value) => {
+                let reason =
+                    "it must be set without the word `Bearer`, which is added when it is sent";
+                (token, reason)
+            }
             (Some(token), None, None) => {
                 return Ok(Some(Credential::Bearer(SecretString::from(token))));
             }
@@ -203,6 +208,12 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
+}
+
+/// Whether a token follows the word that precedes it in a header.
+fn begins_with_bearer(value: &str) -> bool {
+    let first = value.split_whitespace().next();
+    first.is_some_and(|word| word.eq_ignore_ascii_case("Bearer"))
 }
 
 /// What a variable holds that does not name a file or folder.

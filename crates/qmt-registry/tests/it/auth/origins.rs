@@ -115,6 +115,17 @@ async fn a_token_after_the_word_bearer_is_refused_with_the_reason() {
     }
 }
 
+/// Also where the registry requires a password.
+#[tokio::test]
+async fn the_word_bearer_in_a_variable_is_an_error_before_the_token_is_used() {
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    let token = variable(&server, "TOKEN");
+    let (client, _) = with_variables(&server, &[(&token, "Bearer canary")]);
+    let text = full_text(&resolve(&client, &server).await.unwrap_err());
+    assert!(text.contains("without the word `Bearer`"), "{text}");
+    assert!(text.contains(&token) && !text.contains("canary"), "{text}");
+}
+
 /// A variable that leads to no file is the likely reason for a missing credential.
 #[tokio::test]
 async fn a_variable_without_a_file_is_named() {
