@@ -202,7 +202,7 @@ impl Layout {
         if let Some(digest) = reference.digest() {
             return self.manifest(digest, MANIFEST_MAX);
         }
-        self.read_listed(self.index()?.by_reference(&self.path, reference)?)
+        self.read_listed(self.index()?.by_reference(self, reference)?)
     }
 
     /// Reads the manifest or index with the tag, of any repository; `None` if it is absent.
@@ -213,7 +213,7 @@ impl Layout {
     /// # Errors
     /// As [`Layout::resolve`].
     pub fn resolve_tag(&self, tag: &Tag) -> Result<Option<RawManifest>, LayoutError> {
-        self.read_listed(self.index()?.by_any_name(&self.path, tag)?)
+        self.read_listed(self.index()?.by_any_name(self, tag)?)
     }
 
     fn read_listed(&self, listed: Option<&Descriptor>) -> Result<Option<RawManifest>, LayoutError> {

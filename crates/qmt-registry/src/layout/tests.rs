@@ -180,6 +180,15 @@ async fn an_error_for_an_absent_image_lists_those_that_exist() {
     let text = bed.refusal("v2").await.to_string();
     assert!(text.contains(&format!("`@{}`", one.digest())), "{text}");
     assert!(text.contains("`a\\u{1b}[31m`"), "{text}");
+    // An empty name is not one.
+    bed.set_index(&[entry(&one, Some(""))]);
+    let text = bed.refusal("v2").await.to_string();
+    assert!(
+        text.ends_with(&format!("it has `@{}`", one.digest())),
+        "{text}"
+    );
+    let latest = bed.layout.reference(None, None);
+    assert_eq!(bed.layout.resolve(&latest).await.unwrap(), one);
     let many: Vec<_> = (0..30)
         .map(|n| entry(&one, Some(&format!("t{n}"))))
         .collect();

@@ -1,27 +1,28 @@
 //! Signatures and attestations in a layout: under the tags that cosign makes of a digest, and where
 //! `cosign save` puts them, which is next to the image, under the name of the image.
 
+use std::collections::HashSet;
+
 use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{Descriptor, RawManifest, Tag};
 
 use super::{Layout, LayoutError, LayoutIndex, MANIFEST_MAX};
 
-/// The annotation in which `cosign save` says what an entry of `index.json` is.
+/// The annotation in which `cosign save` says what an entry of `index.json` is, as in
+/// `dev.cosignproject.cosign/sigs`. Hauler writes `dev.hauler/sigs`.
 const KIND: &str = "kind";
-/// How the names of these kinds begin.
-const COSIGN: &str = "dev.cosignproject.cosign/";
 /// The kinds that are not images, and how the tags end under which registries have them.
 const SUFFIXES: [(&str, &str); 3] = [("sigs", ".sig"), ("atts", ".att"), ("sboms", ".sbom")];
 
 /// Most manifests that are read for one tag.
-const MANIFESTS_MAX: usize = 64;
+pub(super) const MANIFESTS_MAX: usize = 64;
 /// Most bytes of all of them: 8 MiB.
 const BYTES_MAX: u64 = 2 * MANIFEST_MAX;
 
 impl Layout {
-    /// Reads each manifest with the tag, as [`Layout::resolve_tag`] does where there is only one.
-    /// The tag of signatures or attestations also means those that `cosign save` wrote. None: the
-    /// tag is absent. One that can't be read hides no other.
+    /// Reads each manifest with the tag, which is one of signatures or attestations, as its name or in
+    /// a whole reference, and those that `cosign save` wrote. None: the tag is absent. One that can't be
+    /// read hides no other.
     ///
     /// # Errors
     /// [`LayoutError::Invalid`] if `index.json` can't be read.
@@ -30,7 +31,7 @@ impl Layout {
         tag: &Tag,
     ) -> Result<Vec<Result<RawManifest, LayoutError>>, LayoutError> {
         let index = self.index()?;
-        let mut entries = index.all_by_any_name(tag);
+        let mut entries: Vec<_> = index.with_tag(tag).collect();
         entries.extend(saved_by_cosign(&index, tag));
         // A small one is the more likely to be what is looked for.
         entries.sort_by_key(|entry| entry.size());
@@ -78,7 +79,7 @@ impl Layout {
     }
 
     /// Reports whether the manifest says that it is about another one.
-    fn has_subject(&self, image: &Descriptor) -> bool {
+    pub(super) fn has_subject(&self, image: &Descriptor) -> bool {
         let Ok(Some(file)) = self.blob(image.digest()) else {
             return false;
         };
@@ -100,26 +101,38 @@ pub(super) fn is_evidence(entry: &Descriptor) -> bool {
 
 fn is_kind(entry: &Descriptor, kind: &str) -> bool {
     let named = entry.annotation(KIND);
-    named.and_then(|named| named.strip_prefix(COSIGN)) == Some(kind)
+    named.and_then(|named| Some(named.rsplit_once('/')?.1)) == Some(kind)
 }
 
 /// The entries that `cosign save` wrote for the digest that `tag` is made of: they have the name of
-/// the image.
+/// the image, or no name that says whose they are.
 fn saved_by_cosign<'a>(index: &'a LayoutIndex, tag: &Tag) -> Vec<&'a Descriptor> {
     let of_kind =
         |(kind, suffix): &(&'static str, &str)| Some((*kind, tag.as_str().strip_suffix(suffix)?));
     let Some((kind, subject)) = SUFFIXES.iter().find_map(of_kind) else {
         return Vec::new();
     };
-    let images = index.images().iter();
     // A prefix of the tag is the choice of the reader.
-    let subjects = images.filter(|image| {
+    let is_subject = |image: &Descriptor| {
         let digest = image.digest();
         subject.ends_with(&format!("{}-{}", digest.algorithm(), digest.hex()))
-    });
-    let names: Vec<_> = subjects.map(LayoutIndex::name_of).collect();
+    };
+    let (mut own_names, mut other_names) = (HashSet::new(), HashSet::new());
+    for image in index.images().iter().filter(|image| !is_evidence(image)) {
+        let names = if is_subject(image) {
+            &mut own_names
+        } else {
+            &mut other_names
+        };
+        names.insert(LayoutIndex::name_of(image));
+    }
+    let is_theirs = |name| {
+        let is_of_other = other_names.contains(&Some(name)) || stands_for_digest(name);
+        own_names.contains(&Some(name)) || !is_of_other
+    };
     let entries = index.images().iter();
     entries
-        .filter(|entry| is_kind(entry, kind) && names.contains(&LayoutIndex::name_of(entry)))
+        .filter(|entry| !own_names.is_empty() && is_kind(entry, kind))
+        .filter(|entry| LayoutIndex::name_of(entry).is_none_or(is_theirs))
         .collect()
 }

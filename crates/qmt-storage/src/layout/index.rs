@@ -1,12 +1,12 @@
 //! `index.json`: the images of a layout, and their names.
 
-use std::path::Path;
+use std::collections::HashMap;
 
 use qmt_oci_ref::manifest::{Index, ManifestError, ManifestLimits};
 use qmt_oci_ref::{Descriptor, Digest, Reference, Tag};
 
-use super::LayoutError;
-use super::evidence::is_evidence;
+use super::evidence::{MANIFESTS_MAX, is_evidence};
+use super::{Layout, LayoutError};
 
 /// The annotation that names an image: a tag, or a whole reference.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -54,16 +54,16 @@ impl LayoutIndex {
         &self.images
     }
 
-    /// Returns the name under which `image` is listed: a tag, or a whole reference.
+    /// Returns the name under which `image` is listed: a tag, or a whole reference. An empty text is
+    /// not a name.
     pub fn name_of(image: &Descriptor) -> Option<&str> {
-        image.annotation(REF_NAME)
+        name_in(image.annotations(), REF_NAME)
     }
 
     /// Returns the whole reference under which `image` is listed: as its name, or in containerd's
     /// annotation, which docker writes next to the tag.
     pub fn reference_of(image: &Descriptor) -> Option<&str> {
-        let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
-        names.into_iter().flatten().find(|name| name.contains('/'))
+        names_in(image.annotations()).find(|name| name.contains('/'))
     }
 
     /// Returns the first image with that digest.
@@ -75,23 +75,23 @@ impl LayoutIndex {
     /// digest and tag, or with the tag `latest`, a single image without a name is meant as well.
     ///
     /// # Errors
-    /// [`LayoutError::Invalid`] if two images have that name: other tools might take the other one.
+    /// [`LayoutError::Invalid`] if two images have that name, because other tools might take the other
+    /// one.
     pub(super) fn by_reference(
         &self,
-        path: &Path,
+        layout: &Layout,
         reference: &Reference,
     ) -> Result<Option<&Descriptor>, LayoutError> {
         let whole = reference.to_string();
-        let is_whole = |image: &&Descriptor| {
-            let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
-            names.contains(&Some(whole.as_str()))
-        };
-        if let Some(image) = only_one(path, &whole, self.named().filter(is_whole))? {
+        let is_whole =
+            |image: &&Descriptor| names_in(image.annotations()).any(|name| name == whole);
+        if let Some(image) = only_one(layout, &whole, self.named().filter(is_whole))? {
             return Ok(Some(image));
         }
         let latest = Tag::latest();
         let tag = reference.tag().unwrap_or(&latest);
-        Ok(self.by_tag(path, tag)?.or_else(|| self.alone(tag)))
+        let with_tag = only_one(layout, tag.as_str(), self.by_exact_name(tag))?;
+        Ok(with_tag.or_else(|| self.alone(tag)))
     }
 
     /// Returns the image with the tag: by its name, else by the tag in whole references, as skopeo
@@ -101,30 +101,22 @@ impl LayoutIndex {
     /// [`LayoutError::Invalid`] if two images have the tag.
     pub(super) fn by_any_name(
         &self,
-        path: &Path,
+        layout: &Layout,
         tag: &Tag,
     ) -> Result<Option<&Descriptor>, LayoutError> {
-        only_one(path, tag.as_str(), self.all_by_any_name(tag).into_iter())
+        let mut images: Vec<_> = self.by_exact_name(tag).collect();
+        if images.is_empty() {
+            let with_tag = self.with_tag(tag);
+            images = with_tag.filter(|image| !is_evidence(image)).collect();
+        }
+        let found = only_one(layout, tag.as_str(), images.into_iter())?;
+        Ok(found.or_else(|| self.alone(tag)))
     }
 
-    /// Returns all images with the tag, as [`Self::by_any_name`] looks for one.
-    pub(super) fn all_by_any_name(&self, tag: &Tag) -> Vec<&Descriptor> {
-        let exact: Vec<_> = self.by_exact_name(tag).collect();
-        if !exact.is_empty() {
-            return exact;
-        }
-        let has_tag = |image: &&Descriptor| {
-            let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
-            names
-                .into_iter()
-                .flatten()
-                .any(|name| tag_of(name) == Some(tag.as_str()))
-        };
-        let whole: Vec<_> = self.named().filter(has_tag).collect();
-        if whole.is_empty() {
-            return self.alone(tag).into_iter().collect();
-        }
-        whole
+    /// Returns all entries with the tag, alone or in a whole reference, also those of signatures.
+    pub(super) fn with_tag(&self, tag: &Tag) -> impl Iterator<Item = &Descriptor> {
+        let entries = self.images.iter();
+        entries.filter(|entry| names_in(entry.annotations()).any(|name| has_tag(name, tag)))
     }
 
     /// The images that a name can mean.
@@ -146,15 +138,6 @@ impl LayoutIndex {
             }
             _ => None,
         }
-    }
-
-    /// Returns the image whose name is exactly `tag`.
-    pub(super) fn by_tag(
-        &self,
-        path: &Path,
-        tag: &Tag,
-    ) -> Result<Option<&Descriptor>, LayoutError> {
-        only_one(path, tag.as_str(), self.by_exact_name(tag))
     }
 
     /// Lists `image` under `name`, which no other image keeps; without a name it is listed once.
@@ -193,6 +176,35 @@ impl LayoutIndex {
     }
 }
 
+/// Returns the value of an annotation that holds a name, if it is not empty.
+fn name_in<'a>(annotations: &'a HashMap<String, String>, key: &str) -> Option<&'a str> {
+    let name = annotations.get(key).map(String::as_str);
+    name.filter(|name| !name.is_empty())
+}
+
+/// Returns the names of an entry, the most complete one first. Where it has a name of its own that is
+/// not a plain tag, containerd's annotation counts only if it names the same: hauler stores the name
+/// of the image there for its signatures too.
+fn names_in(annotations: &HashMap<String, String>) -> impl Iterator<Item = &str> {
+    let own = name_in(annotations, REF_NAME);
+    let whole = name_in(annotations, CONTAINERD_NAME);
+    let is_tag = |own: &str| own.parse().is_ok_and(|tag: Tag| !tag.stands_for_digest());
+    let whole = whole.filter(|whole| own.is_none_or(|own| is_tag(own) || is_end_of(own, whole)));
+    whole.into_iter().chain(own)
+}
+
+/// Reports whether `own` is a whole reference, or its last parts.
+fn is_end_of(own: &str, whole: &str) -> bool {
+    let start = whole.strip_suffix(own);
+    let is_end = start.is_some_and(|start| start.is_empty() || start.ends_with(['/', ':', '@']));
+    is_end || tag_of(whole) == Some(own)
+}
+
+/// Reports whether a name is the tag, or a whole reference with that tag.
+fn has_tag(name: &str, tag: &Tag) -> bool {
+    name == tag.as_str() || tag_of(name) == Some(tag.as_str())
+}
+
 /// The tag in a whole reference.
 fn tag_of(name: &str) -> Option<&str> {
     match name.rsplit_once(':') {
@@ -201,23 +213,40 @@ fn tag_of(name: &str) -> Option<&str> {
     }
 }
 
+/// Returns the image with a name that all of `images` have. If there are several, those that have it
+/// from containerd do not count if their own name is another one, or if they are about another image.
 fn only_one<'a>(
-    path: &Path,
+    layout: &Layout,
     name: &str,
     images: impl Iterator<Item = &'a Descriptor>,
 ) -> Result<Option<&'a Descriptor>, LayoutError> {
-    let mut found: Option<&Descriptor> = None;
-    for image in images {
-        if let Some(found) = found
-            && found.digest() != image.digest()
-        {
-            let (one, two) = (found.digest(), image.digest());
-            let ambiguous = LayoutError::because(path, "two of its images have the same name");
-            return Err(ambiguous(format!(
-                "`{name}` is the name of `{one}` and of `{two}`; choose one by its digest: `@{one}`"
-            )));
+    let mut images: Vec<_> = images.collect();
+    if two_of(&images).is_some() && images.len() <= MANIFESTS_MAX {
+        let is_meant = |image: &&&Descriptor| match LayoutIndex::name_of(image) {
+            Some(own) => {
+                let whole = name_in(image.annotations(), CONTAINERD_NAME);
+                let is_same = whole.is_some_and(|whole| is_end_of(own, whole));
+                own == name || tag_of(own) == Some(name) || is_same
+            }
+            None => !layout.has_subject(image),
+        };
+        let meant: Vec<_> = images.iter().filter(is_meant).copied().collect();
+        if !meant.is_empty() {
+            images = meant;
         }
-        found = Some(image);
     }
-    Ok(found)
+    let Some((one, two)) = two_of(&images) else {
+        return Ok(images.first().copied());
+    };
+    let ambiguous = LayoutError::because(layout.path(), "two of its images have the same name");
+    Err(ambiguous(format!(
+        "`{name}` is the name of `{one}` and of `{two}`; choose one by its digest: `@{one}`"
+    )))
+}
+
+/// Returns two different digests, if there are.
+fn two_of<'a>(images: &[&'a Descriptor]) -> Option<(&'a Digest, &'a Digest)> {
+    let one = images.first()?.digest();
+    let other = images.iter().find(|image| image.digest() != one)?;
+    Some((one, other.digest()))
 }

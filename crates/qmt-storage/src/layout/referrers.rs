@@ -3,7 +3,8 @@
 use qmt_oci_ref::manifest::{ClaimLimits, ClaimedEntries, Claims, DescriptorSet};
 use qmt_oci_ref::{Descriptor, Digest, Tag};
 
-use super::{Layout, LayoutError, LayoutIndex, MANIFEST_MAX};
+use super::evidence::MANIFESTS_MAX;
+use super::{Layout, LayoutError, MANIFEST_MAX};
 
 /// Most images of a layout that are searched.
 const SEARCHED_MAX: usize = 100_000;
@@ -48,8 +49,15 @@ impl Layout {
             }
         }
         let tag = Tag::for_referrers(subject);
-        if let Err(error) = self.add_tagged(&index, &tag, &mut search) {
-            search.miss(error);
+        let mut lists: Vec<_> = index.with_tag(&tag).collect();
+        lists.sort_by_key(|list| list.size());
+        if lists.len() > MANIFESTS_MAX {
+            search.too_many("lists of referrers", MANIFESTS_MAX);
+        }
+        for list in lists.into_iter().take(MANIFESTS_MAX) {
+            if let Err(error) = self.add_tagged(list.digest(), &mut search) {
+                search.miss(error);
+            }
         }
         Ok(Referrers {
             listed: search.listed.into_vec(),
@@ -57,17 +65,8 @@ impl Layout {
         })
     }
 
-    /// Adds what the list of the tag schema names.
-    fn add_tagged(
-        &self,
-        index: &LayoutIndex,
-        tag: &Tag,
-        search: &mut Search<'_>,
-    ) -> Result<(), LayoutError> {
-        let Some(list) = index.by_tag(&self.path, tag)? else {
-            return Ok(());
-        };
-        let digest = list.digest();
+    /// Adds what a list of the tag schema names.
+    fn add_tagged(&self, digest: &Digest, search: &mut Search<'_>) -> Result<(), LayoutError> {
         // Some registries take the tag for the digest, and so do copies of what they hold.
         if digest == search.subject {
             return Ok(());
@@ -113,6 +112,7 @@ impl Search<'_> {
 
     fn add_all(&mut self, list: ClaimedEntries) {
         let is_cut = list.count > list.read.len();
+        self.annotations_left = self.annotations_left.saturating_sub(list.annotation_bytes);
         let (mut count, mut first) = (0_usize, None);
         for entry in list.read {
             match entry {

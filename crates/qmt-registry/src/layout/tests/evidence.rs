@@ -107,3 +107,96 @@ async fn the_entries_of_one_name_are_bounded() {
     assert_eq!(found.iter().filter(|one| one.is_ok()).count(), 64);
     assert!(matches!(found.last(), Some(Err(_))));
 }
+
+/// Names that were given to entries of `cosign save` afterwards hide no signature.
+#[tokio::test]
+async fn what_cosign_saved_is_found_where_names_were_given() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let sigs = bed.push("y", r#","annotations":{"n":"sigs"}"#).await;
+    let other = bed.push("o", r#","annotations":{"n":"other"}"#).await;
+    let tag = tag_of(&one, ".sig");
+    let long = format!("ghcr.io/acme/echo:{tag}");
+    let of_other = format!("ghcr.io/acme/echo:{}", tag_of(&other, ".sig"));
+    let of_hauler =
+        saved(&sigs, "sigs", Some("v1")).replace("dev.cosignproject.cosign", "dev.hauler");
+    for (image, signatures) in [
+        (Some("v1"), saved(&sigs, "sigs", None)),
+        (Some(NAME), saved(&sigs, "sigs", None)),
+        (Some("v1"), saved(&sigs, "sigs", Some(NAME))),
+        (Some(NAME), saved(&sigs, "sigs", Some(&long))),
+        (Some("v1"), saved(&sigs, "sigs", Some(tag.as_str()))),
+        (Some("v1"), of_hauler),
+    ] {
+        let other = saved(&other, "image", Some("other"));
+        bed.set_index(&[saved(&one, "image", image), signatures.clone(), other]);
+        let resolved = bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
+        assert_eq!(resolved, one, "{signatures}");
+        let found = digests(&bed, &tag).await;
+        assert_eq!(found, [sigs.digest().clone()], "{signatures}");
+    }
+    for theirs in ["other", of_other.as_str()] {
+        bed.set_index(&[
+            saved(&one, "image", Some("v1")),
+            saved(&other, "image", Some("other")),
+            saved(&sigs, "sigs", Some(theirs)),
+        ]);
+        assert_eq!(digests(&bed, &tag).await, [], "{theirs}");
+    }
+}
+
+const CONTAINERD: &str = "io.containerd.image.name";
+
+/// hauler stores the name of the image as containerd's name of its signatures and referrers.
+#[tokio::test]
+async fn signatures_do_not_compete_for_the_name_of_their_image() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let sigs = bed.push("y", r#","annotations":{"n":"sigs"}"#).await;
+    let claim = serde_json::to_string(&one.descriptor()).unwrap();
+    let referrer = bed.push("z", &format!(r#","subject":{claim}"#)).await;
+    let two = bed.push("o", r#","annotations":{"n":"2"}"#).await;
+    let named = |manifest: &RawManifest, name: &str| {
+        let entry = manifest.descriptor().with_annotation(CONTAINERD, NAME);
+        let entry = entry.with_annotation(REF_NAME, name);
+        serde_json::to_string(&entry).unwrap()
+    };
+    let tag = tag_of(&one, ".sig");
+    let short_tag = format!("acme/echo:{tag}");
+    let by_digest = format!("acme/echo@{}", referrer.digest());
+    for own in ["acme/echo:v1", "v1", NAME, ""] {
+        bed.set_index(&[
+            named(&sigs, &short_tag),
+            named(&referrer, &by_digest),
+            named(&one, own),
+        ]);
+        let resolved = bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
+        assert_eq!(resolved, one, "{own}");
+        let whole = bed.layout.resolve(&NAME.parse().unwrap()).await.unwrap();
+        assert_eq!(whole, one, "{own}");
+        assert_eq!(digests(&bed, &tag).await, [sigs.digest().clone()]);
+    }
+    // A referrer without a name of its own.
+    bed.set_index(&[named(&referrer, ""), named(&one, "acme/echo:v1")]);
+    let resolved = bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
+    assert_eq!(resolved, one);
+    // An image with another tag of its own does not compete either, and is found where it is alone.
+    bed.set_index(&[named(&two, "edge"), named(&one, "acme/echo:v1")]);
+    let resolved = bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
+    assert_eq!(resolved, one);
+    bed.set_index(&[named(&two, "edge")]);
+    let resolved = bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
+    assert_eq!(resolved, two);
+    // Two images remain ambiguous.
+    for (one, two) in [
+        (named(&one, ""), named(&two, "")),
+        (named(&one, "acme/echo:v1"), named(&two, "v1x/echo:v1")),
+        (named(&one, "v1"), named(&two, "v1")),
+        (named(&one, "edge"), named(&two, "latest")),
+    ] {
+        bed.set_index(&[one, two]);
+        let refused = bed.layout.resolve(&bed.tagged("v1")).await;
+        let rule = "two of its images have the same name";
+        assert_eq!(reason_of(refused), rule);
+    }
+}

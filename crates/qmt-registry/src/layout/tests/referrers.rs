@@ -151,3 +151,51 @@ async fn an_odd_list_hides_no_referrer() {
     );
     assert_eq!(error.take_listed().unwrap().len(), 1);
 }
+
+/// skopeo copies the list of the tag schema under its whole name. Each list is read.
+#[tokio::test]
+async fn lists_of_referrers_are_found_under_any_name() {
+    let bed = Bed::new();
+    let subject = bed.push("v1", "").await;
+    let pin = bed.tagged("v1").with_digest(subject.digest().clone());
+    let list = |content: &[u8]| {
+        let entry = Descriptor::of(MediaType::ImageManifest, content);
+        let entry = serde_json::to_string(&entry).unwrap();
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+        RawManifest::new(MediaType::ImageIndex, text.into())
+    };
+    let (one, two) = (list(b"one"), list(b"two"));
+    for list in [&one, &two] {
+        let by_digest = bed.layout.reference(None, Some(list.digest()));
+        bed.layout.push_manifest(&by_digest, list).await.unwrap();
+    }
+    let short = format!("sha256-{}", subject.digest().hex());
+    let long = format!("ghcr.io/acme/echo:{short}");
+    let image = entry(&subject, Some("ghcr.io/acme/echo:v1"));
+    let of_containerd = one.descriptor();
+    let of_containerd = of_containerd.with_annotation("io.containerd.image.name", long.as_str());
+    let of_containerd = serde_json::to_string(&of_containerd).unwrap();
+    for (lists, count) in [
+        (vec![entry(&one, Some(&short))], 1),
+        (vec![entry(&one, Some(&long))], 1),
+        (vec![of_containerd], 1),
+        (vec![entry(&one, Some(&short)), entry(&two, Some(&long))], 2),
+        (vec![entry(&one, Some(&long)), entry(&two, Some(&long))], 2),
+        (
+            vec![entry(&subject, Some(&short)), entry(&two, Some(&long))],
+            1,
+        ),
+    ] {
+        bed.set_index(&[std::slice::from_ref(&image), &lists[..]].concat());
+        let found = bed.layout.referrers(&pin).await.unwrap();
+        assert_eq!(found.len(), count, "{lists:?}");
+    }
+    // More than are read.
+    let lists = vec![entry(&one, Some(&long)); 65];
+    bed.set_index(&[&[image], &lists[..]].concat());
+    let error = bed.layout.referrers(&pin).await.unwrap_err();
+    assert!(
+        matches!(client(&error), ClientError::TooMany { .. }),
+        "{error:?}"
+    );
+}
