@@ -6,6 +6,7 @@
 //! Spec: <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
 
 mod archive;
+mod damaged;
 mod error;
 mod evidence;
 mod export;
@@ -197,7 +198,8 @@ impl Layout {
     /// no name, `latest` means it.
     ///
     /// # Errors
-    /// As [`Layout::manifest`], and [`LayoutError::Invalid`] if two images have that name.
+    /// As [`Layout::manifest`], [`LayoutError::Invalid`] if two images have that name, and
+    /// [`LayoutError::DamagedEntry`] if its entry can't be read.
     pub fn resolve(&self, reference: &Reference) -> Result<Option<RawManifest>, LayoutError> {
         if let Some(digest) = reference.digest() {
             return self.manifest(digest, MANIFEST_MAX);

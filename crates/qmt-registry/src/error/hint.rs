@@ -96,9 +96,11 @@ impl ClientError {
                 status: 404 | 410, ..
             } => None,
             #[cfg(feature = "layout")]
-            Self::Layout(LayoutError::Digest { .. } | LayoutError::Size { .. }) => {
-                Some("the layout is damaged: copy it again, or export it again".to_owned())
-            }
+            Self::Layout(
+                LayoutError::Digest { .. }
+                | LayoutError::Size { .. }
+                | LayoutError::DamagedEntry { .. },
+            ) => Some("the layout is damaged: copy it again, or export it again".to_owned()),
             Self::FilePage(..) => Some(format!("check the URL; {FILE}")),
             Self::File { .. } => Some(FILE.to_owned()),
             Self::NotFound {

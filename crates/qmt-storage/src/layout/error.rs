@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::manifest::ManifestError;
-use qmt_oci_ref::{Descriptor, Digest};
+use qmt_oci_ref::{Descriptor, Digest, Tag};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,6 +57,16 @@ pub enum LayoutError {
         digest: Digest,
         /// The reason.
         source: ManifestError,
+    },
+    /// An entry of `index.json` can't be read.
+    #[error("image layout `{}`: the entry of `{tag}` in its `index.json` is damaged: {cause}", path.display())]
+    DamagedEntry {
+        /// The layout.
+        path: PathBuf,
+        /// The tag that it has.
+        tag: Tag,
+        /// Why it can't be read.
+        cause: String,
     },
     /// A list of referrers has entries that cannot be read. The others were read.
     #[error("{count} of the referrers of `{subject}` cannot be read: {rule}")]

@@ -52,6 +52,8 @@ impl Layout {
                 manifest.ok_or_else(|| self.invalid(rule))
             }));
         }
+        let damaged = index.damaged_with_tag(self, tag);
+        read.extend(damaged.into_iter().take(MANIFESTS_MAX).map(Err));
         Ok(read)
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use qmt_oci_ref::manifest::{Index, ManifestError, ManifestLimits};
 use qmt_oci_ref::{Descriptor, Digest, Reference, Tag};
 
+use super::damaged::{self, DamagedEntry};
 use super::evidence::{MANIFESTS_MAX, is_evidence};
 use super::{Layout, LayoutError};
 
@@ -14,13 +15,16 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation in which containerd stores the whole reference.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
+/// The annotations that hold names.
+pub(super) const NAMES: [&str; 2] = [REF_NAME, CONTAINERD_NAME];
+
 /// The images of a layout. An image may be listed under several names. Signatures that `cosign save`
 /// wrote under the name of their image are listed as well; a name never means them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayoutIndex {
     images: Vec<Descriptor>,
     /// Entries that were left out; see [`Index::unreadable`].
-    unreadable: usize,
+    damaged: Vec<DamagedEntry>,
 }
 
 impl LayoutIndex {
@@ -33,9 +37,13 @@ impl LayoutIndex {
     /// [`ManifestError`] if it is not an index.
     pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         let index = Index::read(bytes, &ManifestLimits::for_layouts())?;
-        let unreadable = index.unreadable();
+        let damaged = if index.unreadable() > 0 {
+            damaged::read(bytes)?
+        } else {
+            Vec::new()
+        };
         let images = index.into_manifests();
-        Ok(Self { images, unreadable })
+        Ok(Self { images, damaged })
     }
 
     /// Returns the content of the `index.json`.
@@ -46,7 +54,7 @@ impl LayoutIndex {
 
     /// Reports whether entries were left out, so that writing it would remove them.
     pub(super) fn has_unreadable(&self) -> bool {
-        self.unreadable > 0
+        !self.damaged.is_empty()
     }
 
     /// Returns the images in their order.
@@ -76,7 +84,7 @@ impl LayoutIndex {
     ///
     /// # Errors
     /// [`LayoutError::Invalid`] if two images have that name, because other tools might take the other
-    /// one.
+    /// one, and [`LayoutError::DamagedEntry`].
     pub(super) fn by_reference(
         &self,
         layout: &Layout,
@@ -91,14 +99,16 @@ impl LayoutIndex {
         let latest = Tag::latest();
         let tag = reference.tag().unwrap_or(&latest);
         let with_tag = only_one(layout, tag.as_str(), self.by_exact_name(tag))?;
-        Ok(with_tag.or_else(|| self.alone(tag)))
+        let found = with_tag.or_else(|| self.alone(tag));
+        let damaged = |name: &str| name == whole || name == tag.as_str();
+        self.unless_damaged(layout, tag, damaged, found)
     }
 
     /// Returns the image with the tag: by its name, else by the tag in whole references, as skopeo
     /// writes them. `latest` means a single image without a name as well.
     ///
     /// # Errors
-    /// [`LayoutError::Invalid`] if two images have the tag.
+    /// [`LayoutError::Invalid`] if two images have the tag, and [`LayoutError::DamagedEntry`].
     pub(super) fn by_any_name(
         &self,
         layout: &Layout,
@@ -110,13 +120,57 @@ impl LayoutIndex {
             images = with_tag.filter(|image| !is_evidence(image)).collect();
         }
         let found = only_one(layout, tag.as_str(), images.into_iter())?;
-        Ok(found.or_else(|| self.alone(tag)))
+        let found = found.or_else(|| self.alone(tag));
+        self.unless_damaged(layout, tag, |name| has_tag(name, tag), found)
     }
 
     /// Returns all entries with the tag, alone or in a whole reference, also those of signatures.
     pub(super) fn with_tag(&self, tag: &Tag) -> impl Iterator<Item = &Descriptor> {
         let entries = self.images.iter();
         entries.filter(|entry| names_in(entry.annotations()).any(|name| has_tag(name, tag)))
+    }
+
+    /// Returns the error of each damaged entry with the tag.
+    pub(super) fn damaged_with_tag(&self, layout: &Layout, tag: &Tag) -> Vec<LayoutError> {
+        self.errors(layout, tag, |name| has_tag(name, tag))
+            .collect()
+    }
+
+    fn errors(
+        &self,
+        layout: &Layout,
+        tag: &Tag,
+        is_name: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = LayoutError> {
+        // What a single image without a name would be.
+        let is_latest = *tag == Tag::latest() && self.images.is_empty() && self.damaged.len() == 1;
+        let is_meant = move |entry: &&DamagedEntry| {
+            names_in(&entry.names).any(&is_name)
+                || (is_latest && names_in(&entry.names).next().is_none())
+        };
+        let entries = self.damaged.iter().filter(is_meant);
+        entries.map(|entry| LayoutError::DamagedEntry {
+            path: layout.path().to_owned(),
+            tag: tag.clone(),
+            cause: entry.cause.clone(),
+        })
+    }
+
+    /// Returns what was found for a tag, or the error of a damaged entry if nothing was found.
+    fn unless_damaged<'a>(
+        &'a self,
+        layout: &Layout,
+        tag: &Tag,
+        is_name: impl Fn(&str) -> bool,
+        found: Option<&'a Descriptor>,
+    ) -> Result<Option<&'a Descriptor>, LayoutError> {
+        if found.is_some() {
+            return Ok(found);
+        }
+        match self.errors(layout, tag, is_name).next() {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
     }
 
     /// The images that a name can mean.

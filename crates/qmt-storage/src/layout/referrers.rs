@@ -59,6 +59,9 @@ impl Layout {
                 search.miss(error);
             }
         }
+        for error in index.damaged_with_tag(self, &tag) {
+            search.miss(error);
+        }
         Ok(Referrers {
             listed: search.listed.into_vec(),
             missing: search.missing,

@@ -145,8 +145,8 @@ impl LayoutWriter {
         }
         let mut index = self.layout.index()?;
         if index.has_unreadable() {
-            let rule = "its `index.json` has entries with digests of unknown algorithms, which \
-                        can't be kept";
+            let rule = "its `index.json` has entries that are damaged or have digests of unknown \
+                        algorithms, which can't be kept";
             return Err(LayoutError::invalid(self.layout.path(), rule));
         }
         if !index.list(image, tag.map(Tag::as_str)) {

@@ -145,6 +145,22 @@ async fn what_cosign_saved_is_found_where_names_were_given() {
     }
 }
 
+/// A damaged entry of a signature's tag is reported, and hides no other.
+#[tokio::test]
+async fn a_damaged_entry_of_signatures_is_reported() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let good = bed.push("y", r#","annotations":{"n":"good"}"#).await;
+    let tag = tag_of(&one, ".sig");
+    let damaged = entry(&good, Some(tag.as_str())).replacen("sha256:", "", 1);
+    bed.set_index(&[damaged.clone(), entry(&good, Some(tag.as_str()))]);
+    assert_eq!(all(&bed, &tag).await.len(), 2);
+    assert_eq!(digests(&bed, &tag).await, [good.digest().clone()]);
+    bed.set_index(&[damaged]);
+    let found = all(&bed, &tag).await;
+    assert!(matches!(&*found, [Err(error)] if !error.is_not_found()));
+}
+
 const CONTAINERD: &str = "io.containerd.image.name";
 
 /// hauler stores the name of the image as containerd's name of its signatures and referrers.

@@ -28,6 +28,50 @@ async fn two_images_of_one_name_are_refused() {
     bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
 }
 
+/// An entry that can't be read is not an absent one, and does not hide another of its name.
+#[tokio::test]
+async fn a_damaged_entry_is_named_with_its_cause() {
+    let bed = Bed::new();
+    let one = bed.push("v1", "").await;
+    let (hex, size) = (one.digest().hex().to_owned(), one.bytes().len());
+    for name in [Some("v1"), Some("ghcr.io/acme/echo:v1"), None] {
+        let whole = entry(&one, name);
+        for (damaged, cause) in [
+            (whole.replacen("sha256:", "", 1), "no `:`"),
+            (whole.replacen(&hex, &hex.to_uppercase(), 1), "lower-case"),
+            (whole.replacen("sha256:", "blake3:", 1), "blake3"),
+            (
+                whole.replacen(&format!(",\"size\":{size}"), "", 1),
+                "`size`",
+            ),
+            (
+                whole.replacen(&format!("\"size\":{size}"), "\"size\":-1", 1),
+                "-1",
+            ),
+        ] {
+            assert_ne!(damaged, whole);
+            bed.set_index(std::slice::from_ref(&damaged));
+            let tag = if name.is_some() { "v1" } else { "latest" };
+            let error = bed.refusal(tag).await;
+            let text = qmt_oci_ref::text::error_line(&error, None);
+            assert!(text.contains(&format!("`{tag}`")), "{text}");
+            assert!(text.contains(cause) && !text.contains("line 1"), "{text}");
+            let is_named = |error| {
+                matches!(
+                    error,
+                    &ClientError::Layout(LayoutError::DamagedEntry { .. })
+                )
+            };
+            assert!(is_named(client(&error)), "{error:?}");
+            assert!(bed.refusal("v2").await.is_not_found());
+            if name.is_some() {
+                bed.set_index(&[damaged, whole.clone()]);
+                assert_eq!(bed.layout.resolve(&bed.tagged("v1")).await.unwrap(), one);
+            }
+        }
+    }
+}
+
 /// DIG-02: content that is not its name's is refused, manifest and blob.
 #[tokio::test]
 async fn dig_02_other_content_is_refused() {

@@ -190,6 +190,11 @@ async fn lists_of_referrers_are_found_under_any_name() {
         let found = bed.layout.referrers(&pin).await.unwrap();
         assert_eq!(found.len(), count, "{lists:?}");
     }
+    // One that is damaged is reported.
+    let damaged = entry(&one, Some(&long)).replacen("sha256:", "", 1);
+    bed.set_index(&[image.clone(), damaged, entry(&two, Some(&short))]);
+    let mut error = bed.layout.referrers(&pin).await.unwrap_err();
+    assert_eq!(error.take_listed().unwrap().len(), 1);
     // More than are read.
     let lists = vec![entry(&one, Some(&long)); 65];
     bed.set_index(&[&[image], &lists[..]].concat());
