@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use qmt_artifact::ArtifactError;
 use qmt_cache::CacheError;
 use qmt_loader::LoadError;
-use qmt_oci_ref::{Digest, PluginKind, RegistryError, text};
+use qmt_oci_ref::{Digest, PluginKind, RegistryError, Tag, text};
 use qmt_verify::VerifyError;
 
 pub use self::kind::ErrorKind;
@@ -207,6 +207,15 @@ pub enum Error {
         reference: String,
         /// The layout.
         layout: PathBuf,
+    },
+    /// An import from a layout with signatures in the form of another tool, which are not read.
+    SignaturesNotImported {
+        /// The image.
+        reference: String,
+        /// The layout.
+        layout: PathBuf,
+        /// The tag of the image.
+        tag: Tag,
     },
     /// The operation requires the network, which may not be used.
     NetworkForbidden {

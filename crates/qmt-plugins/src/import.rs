@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use qmt_cache::maintenance::{MergeEvidence, MergedEvidence, TransferReport};
 use qmt_cache::{Cache as _, CacheError};
-use qmt_oci_ref::{Digest, Reference};
+use qmt_oci_ref::{Digest, Reference, Tag};
 use qmt_storage::LayoutError;
 use qmt_verify::{Evidence, VerifyError};
 
@@ -84,16 +84,11 @@ impl PluginHost {
                     self.cache.set_ref(&reference, &digest, now).await?;
                 }
                 Err(reason) => {
-                    let is_damaged = transfer.unreadable.contains(&digest);
                     let reason = match reason {
                         Error::NotVerified {
                             source: VerifyError::NoSignature { .. },
-                            reference,
                             ..
-                        } if is_damaged => Error::DamagedSignatures {
-                            reference,
-                            layout: layout.to_owned(),
-                        },
+                        } => not_imported(layout, &transfer, &reference, &digest).unwrap_or(reason),
                         reason => reason,
                     };
                     kept.push(KeptTag {
@@ -230,6 +225,27 @@ fn import_error(layout: &Path, error: CacheError) -> Error {
         let _ = layout;
         CacheError::Layout(source).into()
     }
+}
+
+/// Returns the error for an image without a signature in the cache, if the layout has signatures that were
+/// left out.
+fn not_imported(
+    layout: &Path,
+    transfer: &TransferReport,
+    reference: &Reference,
+    digest: &Digest,
+) -> Option<Error> {
+    let layout = layout.to_owned();
+    let tag = reference.tag().cloned().unwrap_or_else(Tag::latest);
+    let reference = reference.with_digest(digest.clone()).to_string();
+    if transfer.unreadable.contains(digest) {
+        return Some(Error::DamagedSignatures { reference, layout });
+    }
+    (transfer.other_signatures > 0).then_some(Error::SignaturesNotImported {
+        reference,
+        layout,
+        tag,
+    })
 }
 
 /// Adds the signatures that a layout offers to those of the cache.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use qmt_oci_ref::manifest::{Document, ManifestLimits, is_index, is_manifest};
 use qmt_oci_ref::{Descriptor, Digest, RawManifest};
+use qmt_storage::Layout;
 
 use super::gc::BLOB_USE_GRAIN;
 use super::store::Store;
@@ -11,6 +12,8 @@ use crate::CacheError;
 
 /// The largest manifest that is read, in bytes.
 pub(crate) const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
+/// The largest blob that is imported: 4 GiB.
+const BLOB_MAX: u64 = 4 << 30;
 
 /// Stores a blob whose bytes are in memory.
 pub(crate) fn put(store: &Store, blob: &Descriptor, bytes: &[u8]) -> Result<(), CacheError> {
@@ -85,4 +88,20 @@ pub(crate) fn listed(raw: &RawManifest) -> Option<Vec<Descriptor>> {
 pub(crate) fn is_image(blob: &Descriptor) -> bool {
     let media_type = blob.media_type();
     is_index(media_type) || is_manifest(media_type)
+}
+
+/// Reports whether the layout has a blob, of the size that its descriptor says.
+pub(super) fn is_in_layout(layout: &Layout, blob: &Descriptor) -> Result<bool, CacheError> {
+    let Some(file) = layout.blob(blob.digest())? else {
+        return Ok(false);
+    };
+    CacheError::check_size(blob.digest(), blob.size(), file.size())?;
+    if file.size() > BLOB_MAX {
+        return Err(CacheError::TooLarge {
+            digest: blob.digest().clone(),
+            size: file.size(),
+            limit: BLOB_MAX,
+        });
+    }
+    Ok(true)
 }

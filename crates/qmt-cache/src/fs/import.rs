@@ -21,8 +21,6 @@ use super::write::Appender;
 use super::{evidence, folder, imported, index, refs};
 use crate::CacheError;
 
-/// The largest blob that is imported: 4 GiB.
-const BLOB_MAX: u64 = 4 << 30;
 /// How much is imported at once: 32 GiB.
 const TOTAL_MAX: u64 = 32 << 30;
 /// Most blobs that are imported at once.
@@ -40,6 +38,8 @@ struct Plan {
     images: Vec<Descriptor>,
     /// The images that are not.
     incomplete: Vec<IncompleteImage>,
+    /// How many entries are about one of them, and are not images to run.
+    other_signatures: usize,
     /// The blobs that they need, and their sizes.
     blobs: BTreeMap<Digest, u64>,
     /// The size of the blobs, and of the signature material once that is staged.
@@ -71,6 +71,7 @@ pub(super) fn import(
         signatures,
         unreadable,
         incomplete: std::mem::take(&mut plan.incomplete),
+        other_signatures: plan.other_signatures,
         ..TransferReport::default()
     };
     staged.place(store)?;
@@ -106,6 +107,10 @@ impl Plan {
             lacking: None,
         };
         for image in index.images() {
+            if layout.is_about_another(&index, image) {
+                plan.other_signatures += 1;
+                continue;
+            }
             manifests.lacking = None;
             if manifests.has_all_of(image, 1)? {
                 manifests.add(key(image, 1), &mut plan.blobs);
@@ -179,7 +184,7 @@ impl Manifests<'_> {
     /// Reports whether the layout has all that an image needs: of an index, at least one manifest
     /// with all of its blobs.
     fn has_all_of(&mut self, image: &Descriptor, depth: u32) -> Result<bool, CacheError> {
-        if depth > DEPTH_MAX || !has(self.layout, image)? {
+        if depth > DEPTH_MAX || !blobs::is_in_layout(self.layout, image)? {
             // An index may list what was left out on purpose.
             self.lacking.get_or_insert_with(|| image.digest().clone());
             return Ok(false);
@@ -211,7 +216,7 @@ impl Manifests<'_> {
                 if blobs::is_image(&part) && self.has_all_of(&part, depth + 1)? {
                     required.manifests.push(key(&part, depth + 1));
                 }
-            } else if has(self.layout, &part)? {
+            } else if blobs::is_in_layout(self.layout, &part)? {
                 required.blobs.push((part.digest().clone(), part.size()));
             } else {
                 self.lacking = Some(part.digest().clone());
@@ -234,22 +239,6 @@ impl Manifests<'_> {
             }
         }
     }
-}
-
-/// Reports whether the layout has a blob, of the size that its descriptor says.
-fn has(layout: &Layout, blob: &Descriptor) -> Result<bool, CacheError> {
-    let Some(file) = layout.blob(blob.digest())? else {
-        return Ok(false);
-    };
-    CacheError::check_size(blob.digest(), blob.size(), file.size())?;
-    if file.size() > BLOB_MAX {
-        return Err(CacheError::TooLarge {
-            digest: blob.digest().clone(),
-            size: file.size(),
-            limit: BLOB_MAX,
-        });
-    }
-    Ok(true)
 }
 
 impl Staged {

@@ -32,6 +32,9 @@ pub struct TransferReport {
     pub incomplete: Vec<IncompleteImage>,
     /// Of an import: the images whose signature material can't be read, and was left out.
     pub unreadable: Vec<Digest>,
+    /// Of an import: the number of signatures that the layout lists in the form of another tool, which
+    /// were left out.
+    pub other_signatures: usize,
     /// Of an import: the images that the layout lists without a registry and a repository, so that only
     /// references with their digest lead to them.
     pub unnamed: Vec<Digest>,

@@ -129,6 +129,11 @@ impl Error {
             Self::DamagedSignatures { .. } => {
                 Some("copy the layout again, or export it again".to_owned())
             }
+            Self::SignaturesNotImported { layout, tag, .. } => Some(format!(
+                "use the layout directly, with `oci-layout://{}:{tag}`, or import a file that \
+                 `qmt-plugins cache export` wrote",
+                layout.display()
+            )),
             Self::NotImported { .. } => {
                 Some("import it first, with `qmt-plugins cache import`".to_owned())
             }

@@ -98,7 +98,8 @@ impl Error {
             Self::Unsigned { .. }
             | Self::Rollback { .. }
             | Self::NotNewer { .. }
-            | Self::DamagedSignatures { .. } => ErrorKind::NotVerified,
+            | Self::DamagedSignatures { .. }
+            | Self::SignaturesNotImported { .. } => ErrorKind::NotVerified,
             Self::Artifact {
                 source: ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. },
                 ..

@@ -175,6 +175,14 @@ impl fmt::Display for Error {
                 "`{reference}` is not verified: its signatures in the layout `{}` are damaged or too large",
                 layout.display()
             ),
+            Self::SignaturesNotImported {
+                reference, layout, ..
+            } => write!(
+                f,
+                "`{reference}` is not verified: the layout `{}` is not an export of the cache, so its \
+                 signatures are not imported",
+                layout.display()
+            ),
             Self::NotImported { plugin, reference } => {
                 write!(f, "`{plugin}`: the cache has no image of `{reference}`")
             }
@@ -258,6 +266,7 @@ impl std::error::Error for Error {
             | Self::Offline { .. }
             | Self::NotImported { .. }
             | Self::DamagedSignatures { .. }
+            | Self::SignaturesNotImported { .. }
             | Self::NetworkForbidden { .. }
             | Self::WrongKind { .. }
             | Self::NativeForbidden { .. }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use qmt_oci_ref::manifest::{ClaimLimits, Claims};
-use qmt_oci_ref::{Descriptor, RawManifest, Tag};
+use qmt_oci_ref::{Descriptor, Digest, RawManifest, Tag};
 
 use super::{Layout, LayoutError, LayoutIndex, MANIFEST_MAX};
 
@@ -80,13 +80,25 @@ impl Layout {
         Ok(names)
     }
 
+    /// Reports whether an entry of `index` is signatures or something else that is about an image of
+    /// it.
+    pub fn is_about_another(&self, index: &LayoutIndex, entry: &Descriptor) -> bool {
+        let is_listed = |subject: Digest| index.by_digest(&subject).is_some();
+        is_evidence(entry)
+            || LayoutIndex::name_of(entry).is_some_and(stands_for_digest)
+            || self.subject_of(entry).is_some_and(is_listed)
+    }
+
     /// Reports whether the manifest says that it is about another one.
     pub(super) fn has_subject(&self, image: &Descriptor) -> bool {
-        let Ok(Some(file)) = self.blob(image.digest()) else {
-            return false;
-        };
-        let bytes = file.read_all(MANIFEST_MAX).unwrap_or_default();
-        Claims::read(&bytes, ClaimLimits::nothing()).is_ok_and(|claims| claims.subject.is_some())
+        self.subject_of(image).is_some()
+    }
+
+    /// The manifest that this one says that it is about.
+    fn subject_of(&self, image: &Descriptor) -> Option<Digest> {
+        let bytes = self.blob(image.digest()).ok()??.read_all(MANIFEST_MAX);
+        let claims = Claims::read(&bytes.ok()?, ClaimLimits::nothing());
+        claims.ok()?.subject
     }
 }
 

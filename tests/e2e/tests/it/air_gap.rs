@@ -593,6 +593,61 @@ fn a_damaged_signature_of_a_layout_is_named() {
     code(&scene.run(&import), 0);
 }
 
+/// Signatures in the form of another tool are not imported, and are not images.
+#[test]
+fn signatures_in_the_form_of_another_tool_are_named() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "bundle", "greet"]), 0);
+    let bundle = scene.desk.path().join("bundle");
+    std::fs::remove_dir_all(bundle.join("signatures")).unwrap();
+    let index = std::fs::read(bundle.join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let (host, image) = (scene.registry.host(), &index["manifests"][0]);
+    let tag = scene.signed.replace(':', "-");
+    let named = |name: String| serde_json::json!({ "org.opencontainers.image.ref.name": name });
+    let mut of_hauler = named(format!("acme/greet@{}", scene.signed));
+    of_hauler["io.containerd.image.name"] = format!("{host}/acme/greet:1").into();
+    let of_cosign = serde_json::json!({ "kind": "dev.cosignproject.cosign/sigs" });
+    for (annotations, has_subject) in [
+        (named(format!("{host}/acme/greet:{tag}.sig")), false),
+        (named(format!("{host}/acme/greet:{tag}")), false),
+        (of_cosign, false),
+        (of_hauler, true),
+        (serde_json::json!({}), true),
+    ] {
+        let blob = bundle.join("blobs/sha256").join(&scene.signed[7..]);
+        let blob = std::fs::read(blob).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&blob).unwrap();
+        manifest["annotations"] = serde_json::json!({ "of": "a signature" });
+        if has_subject {
+            manifest["subject"] = image.clone();
+        }
+        let manifest = manifest.to_string();
+        let digest = qmt_oci_ref::Digest::sha256(&manifest);
+        std::fs::write(bundle.join("blobs/sha256").join(digest.hex()), &manifest).unwrap();
+        let mut signatures = image.clone();
+        signatures["digest"] = digest.to_string().into();
+        signatures["size"] = manifest.len().into();
+        signatures["annotations"] = annotations.clone();
+        let mut index = index.clone();
+        index["manifests"].as_array_mut().unwrap().push(signatures);
+        scene.desk.write("bundle/index.json", index.to_string());
+        let import = ["cache", "import", "bundle", "--cache-dir", "other"];
+        let answer = scene.run(&import);
+        code(&answer, 3);
+        let said = answer.messages();
+        let rule = "the layout `bundle` is not an export of the cache";
+        let next = "use the layout directly, with `oci-layout://bundle:1`";
+        assert!(said.contains(rule) && said.contains(next), "{said}");
+        assert!(!said.contains("cosign sign"), "{said}");
+        let answer = scene.run(&[&import[..], &["--format", "json"]].concat());
+        let answer = answer.json();
+        let images = serde_json::json!([scene.signed]);
+        assert_eq!(answer["images"], images, "{annotations}");
+        assert_eq!(answer["kept_tags"].as_array().unwrap().len(), 1);
+    }
+}
+
 /// A plugin that the config pins by digest is found by that.
 #[test]
 fn an_import_of_pinned_plugins_has_no_warning() {
