@@ -58,7 +58,7 @@ fn unknown(prefix: &str, name: &str) -> Option<CredentialError> {
 /// registry is doubled, as in `QMT_OCI__…`.
 fn suffix_of<'a>(prefix: &str, name: &'a str) -> Option<(&'a str, bool)> {
     let (host, rest) = (prefix.strip_prefix(START)?, name.strip_prefix(START)?);
-    let doubled = rest.strip_prefix('_').filter(|_| !can_follow_bracket(host));
+    let doubled = rest.strip_prefix('_').filter(|_| !can_be_ipv6(host));
     let mut names = [Some((rest, false)), doubled.map(|rest| (rest, true))]
         .into_iter()
         .flatten();
@@ -69,13 +69,10 @@ fn suffix_of<'a>(prefix: &str, name: &'a str) -> Option<(&'a str, bool)> {
     })
 }
 
-/// Whether `_` and this part of a name can be an IPv6 address after its bracket.
-fn can_follow_bracket(host: &str) -> bool {
-    let is_of_address = |byte: u8| byte.is_ascii_hexdigit() || byte == b'_';
-    let colons = host.bytes().filter(|byte| *byte == b'_').count();
-    !host.starts_with('_')
-        && host.bytes().all(is_of_address)
-        && (host.contains("__") || colons >= 7)
+/// Whether this part of a name can be an IPv6 address, whose bracket is an underscore as well.
+fn can_be_ipv6(host: &str) -> bool {
+    host.bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -124,11 +121,8 @@ mod tests {
             let start = format!("`{name}` is not a setting");
             assert_eq!(text, format!("{start}; did you mean `{PREFIX}_{suffix}`?"));
         }
-        let local = |name: &str| {
-            let name = OsString::from(name);
-            find("QMT_REGISTRY_127_0_0_1_5000", [name].iter())
-        };
-        assert!(local("QMT_REGISTRY__127_0_0_1_5000__TOKEN").is_some());
+        let doubled = OsString::from("QMT_REGISTRY_127_0_0_1_5000__TOKEN");
+        assert!(find("QMT_REGISTRY_127_0_0_1_5000", [doubled].iter()).is_some());
     }
 
     /// `[fe80::1]` has a variable with two underscores, which is not that of `fe80-1.example`.
