@@ -81,12 +81,14 @@ impl Layout {
     }
 
     /// Reports whether an entry of `index` is signatures or something else that is about an image of
-    /// it.
+    /// it. An entry with a tag of its own is an image, even if it has a `subject`.
     pub fn is_about_another(&self, index: &LayoutIndex, entry: &Descriptor) -> bool {
         let is_listed = |subject: Digest| index.by_digest(&subject).is_some();
         is_evidence(entry)
-            || LayoutIndex::name_of(entry).is_some_and(stands_for_digest)
-            || self.subject_of(entry).is_some_and(is_listed)
+            || match LayoutIndex::name_of(entry) {
+                Some(name) if !name.contains('@') => stands_for_digest(name),
+                Some(_) | None => self.subject_of(entry).is_some_and(is_listed),
+            }
     }
 
     /// Reports whether the manifest says that it is about another one.

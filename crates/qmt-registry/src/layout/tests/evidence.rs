@@ -216,3 +216,28 @@ async fn signatures_do_not_compete_for_the_name_of_their_image() {
         assert_eq!(reason_of(refused), rule);
     }
 }
+
+/// An image with a tag of its own is not about another one, even if it has a `subject`.
+#[tokio::test]
+async fn an_image_with_a_tag_is_not_about_its_subject() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let claim = serde_json::to_string(&one.descriptor()).unwrap();
+    let two = bed.push("y", &format!(r#","subject":{claim}"#)).await;
+    let by_digest = format!("acme/echo@{}", two.digest());
+    let signatures = tag_of(&one, ".sig");
+    for (name, is_about_another) in [
+        (None, true),
+        (Some(by_digest.as_str()), true),
+        (Some(signatures.as_str()), true),
+        (Some("v2"), false),
+        (Some("ghcr.io/acme/other:v2"), false),
+    ] {
+        bed.set_index(&[entry(&one, Some("v1")), entry(&two, name)]);
+        let layout = Layout::open(bed.folder.path()).unwrap();
+        let index = layout.index().unwrap();
+        let entry = index.by_digest(two.digest()).unwrap();
+        let is_about = layout.is_about_another(&index, entry);
+        assert_eq!(is_about, is_about_another, "{name:?}");
+    }
+}
