@@ -118,6 +118,14 @@ pub enum SourceError {
     /// The path of a file or layout is not written as the config requires.
     #[error("{0}")]
     Path(&'static str),
+    /// The path is no name of an image, and it is known which one is meant.
+    #[error("{error}; did you mean `{meant}`?")]
+    MisspelledImage {
+        /// The rule that the path breaks.
+        error: ReferenceError,
+        /// The name that is meant, with `oci://`.
+        meant: String,
+    },
     /// The path begins with a scheme that is written in another way.
     #[error("did you mean `{meant}`?")]
     Misspelled {
@@ -164,7 +172,7 @@ impl PluginSource {
         if path.starts_with(OCI) {
             let reference = path.parse::<Reference>();
             let reference = reference.map_err(|error| match proposed(path) {
-                Some(meant) => SourceError::Misspelled { meant },
+                Some(meant) => SourceError::MisspelledImage { error, meant },
                 None => error.into(),
             });
             return reference.map(Self::Registry);
