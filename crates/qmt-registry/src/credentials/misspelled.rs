@@ -69,10 +69,12 @@ fn suffix_of<'a>(prefix: &str, name: &'a str) -> Option<(&'a str, bool)> {
     })
 }
 
-/// Whether this part of a name can be an IPv6 address, whose bracket is an underscore as well.
+/// Whether this part of a name can be an IPv6 address, whose bracket is an underscore as well. Such an
+/// address has seven colons, or two in a row.
 fn can_be_ipv6(host: &str) -> bool {
-    host.bytes()
-        .all(|byte| byte.is_ascii_hexdigit() || byte == b'_')
+    let is_of_address = |byte: u8| byte.is_ascii_hexdigit() || byte == b'_';
+    let has_colons = host.contains("__") || host.matches('_').count() >= 7;
+    has_colons && host.bytes().all(is_of_address)
 }
 
 #[cfg(test)]
@@ -121,8 +123,13 @@ mod tests {
             let start = format!("`{name}` is not a setting");
             assert_eq!(text, format!("{start}; did you mean `{PREFIX}_{suffix}`?"));
         }
-        let doubled = OsString::from("QMT_REGISTRY_127_0_0_1_5000__TOKEN");
-        assert!(find("QMT_REGISTRY_127_0_0_1_5000", [doubled].iter()).is_some());
+        for name in [
+            "QMT_REGISTRY_127_0_0_1_5000__TOKEN",
+            "QMT_REGISTRY__127_0_0_1_5000__TOKEN",
+        ] {
+            let name = OsString::from(name);
+            assert!(find("QMT_REGISTRY_127_0_0_1_5000", [name].iter()).is_some());
+        }
     }
 
     /// `[fe80::1]` has a variable with two underscores, which is not that of `fe80-1.example`.
