@@ -210,9 +210,9 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Whether a token follows the word that precedes it in a header.
-fn begins_with_bearer(value: &str) -> bool {
-    let first = value.split_whitespace().next();
+/// Whether a token begins with the word that precedes it in a header.
+pub(crate) fn begins_with_bearer(token: &str) -> bool {
+    let first = token.split_whitespace().next();
     first.is_some_and(|word| word.eq_ignore_ascii_case("Bearer"))
 }
 

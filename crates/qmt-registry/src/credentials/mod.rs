@@ -27,6 +27,8 @@ mod store;
 pub use self::chain::CredentialChain;
 #[cfg(feature = "http")]
 pub use self::environment::Environment;
+#[cfg(feature = "http")]
+pub(crate) use self::environment::begins_with_bearer;
 pub(crate) use self::origin::AUTH_VARIABLE;
 pub use self::origin::CredentialOrigin;
 #[cfg(feature = "http")]

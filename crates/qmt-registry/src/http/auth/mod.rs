@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub(super) use self::scope::{Access, AuthScope};
 pub(super) use self::session::{Auth, AuthOutcome, Authorization};
+use crate::credentials::begins_with_bearer;
 
 /// The header for a user name and password, or the rule of the scheme that they break.
 fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, &'static str> {
@@ -38,8 +39,7 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 /// Why there is no header for a token.
 fn unsendable(token: &SecretString) -> &'static str {
     let token = token.expose_secret();
-    let first = token.split_whitespace().next().unwrap_or_default();
-    if first.eq_ignore_ascii_case("Bearer") {
+    if begins_with_bearer(token) {
         "the token must be given without the word `Bearer`, which is added when it is sent"
     } else if token.contains(char::is_whitespace) {
         "the token has white space"
