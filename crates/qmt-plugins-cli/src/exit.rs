@@ -84,8 +84,8 @@ impl Failure {
         }
     }
 
-    /// Adds what sets the folder of the cache, where that is a setting which the config cannot change
-    /// and the folder is the reason.
+    /// Adds the variable or option that sets the cache folder, if that folder is the cause: a change of
+    /// the config would have no effect.
     pub(crate) fn with_cache_setting(mut self, setting: Option<&'static str>) -> Self {
         if let Self::Library { error, advice } = &mut self
             && advice.is_none()

@@ -87,7 +87,7 @@ async fn report(
             Ok(kind) => kind.and_then(|kind| allows(kind, trust).err()),
             Err(error) => {
                 let error = error.attach(context, Some(resolved.pin()));
-                // What a registry does not answer says nothing about the image.
+                // A registry that does not answer says nothing about the image.
                 Some(error).filter(|error| registry_cause(error).is_none())
             }
         };

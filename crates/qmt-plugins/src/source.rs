@@ -118,7 +118,7 @@ pub enum SourceError {
     /// The path of a file or layout is not written as the config requires.
     #[error("{0}")]
     Path(&'static str),
-    /// The path is no name of an image, and it is known which one is meant.
+    /// The path is not a valid name of an image, but the intended one is known.
     #[error("{error}; did you mean `{meant}`?")]
     MisspelledImage {
         /// The rule that the path breaks.

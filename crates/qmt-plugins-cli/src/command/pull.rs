@@ -135,7 +135,7 @@ impl Report {
 
 /// Names a signer.
 pub(super) fn shown(signer: Option<&SignerId>) -> String {
-    // The one of a lockfile can be any text.
+    // The signer in a lockfile can be any text.
     signer.map_or_else(
         || "not verified".to_owned(),
         |signer| escape(&signer.to_string()),
