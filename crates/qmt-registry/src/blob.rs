@@ -37,7 +37,7 @@ impl Proof {
     pub(crate) fn new(blob: &Descriptor, resume_from: Digester) -> Result<Self, ClientError> {
         let refuse = |reason| {
             let digest = blob.digest().clone();
-            Err(ClientError::CannotResume(digest, reason))
+            Err(ClientError::CannotResume { digest, reason })
         };
         if resume_from.algorithm() != blob.digest().algorithm() {
             return refuse("the bytes so far were hashed with another algorithm");

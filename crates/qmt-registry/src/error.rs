@@ -1,9 +1,12 @@
-//! Why a registry could not give, or take, what was asked.
+//! Why a registry could not give, or take, what was asked: [`ClientError`], and the errors that it
+//! holds.
 
 mod classify;
 mod credential;
+mod file;
 pub(crate) mod hint;
 mod login;
+mod proxy;
 pub(crate) mod text;
 mod tls;
 mod token;
@@ -13,7 +16,9 @@ use std::{path::PathBuf, time::Duration};
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
 
 pub use self::credential::{CredentialError, HelperFailure, WithheldReason};
+pub use self::file::FileError;
 pub use self::login::LoginError;
+pub use self::proxy::ProxyError;
 pub use self::text::Phase;
 use self::text::{in_file, listed, named, pause, place, redirected, suffix, through};
 pub use self::tls::TlsError;
@@ -131,6 +136,16 @@ pub enum ClientError {
         what: String,
         /// The rule that it breaks.
         source: ManifestError,
+    },
+    /// The answer has status 200, and an error in place of the manifest or list.
+    #[error("`{url}`{} answers with status 200{}", redirected(.from.as_ref()), suffix(.message))]
+    ErrorContent {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The registry that redirected the request there, if one did.
+        from: Option<RegistryHost>,
+        /// The server's message, escaped.
+        message: String,
     },
     /// The answer is an HTML page, such as that of a login, a proxy or a web site.
     #[error("`{url}`{} answers with an HTML page instead of {what}", redirected(.from.as_ref()))]
@@ -258,40 +273,9 @@ pub enum ClientError {
         /// What the HTTP client reports, its URL removed.
         source: BoxError,
     },
-    /// The proxy can't be reached, or does not connect to the server.
-    #[error("the proxy `{proxy}` can't be used to reach `{url}`: {reason}")]
-    ProxyFailed {
-        /// The proxy.
-        proxy: RedactedUrl,
-        /// What was asked for.
-        url: RedactedUrl,
-        /// Whether another attempt can help.
-        retryable: bool,
-        /// Why the connection failed.
-        reason: &'static str,
-        /// What the HTTP client reports, its URL removed.
-        source: BoxError,
-    },
-    /// The proxy itself answered with an error.
-    #[error("the proxy `{proxy}` answers in place of `{url}` with status {status}{}", suffix(.message))]
-    ProxyAnswer {
-        /// The proxy.
-        proxy: RedactedUrl,
-        /// What was asked for.
-        url: RedactedUrl,
-        /// The status.
-        status: u16,
-        /// The proxy's message, escaped; empty without one.
-        message: String,
-    },
-    /// A variable that names a proxy can't be used.
-    #[error("the proxy in the variable `{variable}` can't be used: {reason}")]
-    ProxyVariable {
-        /// The variable.
-        variable: &'static str,
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
+    /// A proxy could not be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// A server took longer than the limit.
     #[error("`{url}` did not {phase}{} within {limit:?}", through(.proxy.as_ref()))]
     Timeout {
@@ -312,9 +296,14 @@ pub enum ClientError {
         /// What is wrong with it.
         source: RegistryError,
     },
-    /// The digester of the bytes so far does not fit this blob, for this reason.
-    #[error("`{0}` can't be resumed: {1}")]
-    CannotResume(Digest, &'static str),
+    /// The digester of the bytes so far does not fit this blob.
+    #[error("`{digest}` can't be resumed: {reason}")]
+    CannotResume {
+        /// The blob.
+        digest: Digest,
+        /// What does not fit.
+        reason: &'static str,
+    },
     /// The registry does not accept an upload.
     #[error("`{url}` does not accept the upload: {reason}{}", suffix(.message))]
     UploadRefused {
@@ -352,22 +341,9 @@ pub enum ClientError {
         /// The cause, if there is one.
         source: Option<BoxError>,
     },
-    /// Files are not fetched from this URL, because it breaks this rule.
-    #[error("{0}")]
-    Url(&'static str),
-    /// The server of a file that is not part of an image answers with an error.
-    #[error("`{url}` answers with status {status}{}", suffix(.message))]
-    File {
-        /// Where the file was downloaded from.
-        url: RedactedUrl,
-        /// The status.
-        status: u16,
-        /// The server's message, escaped; empty without one.
-        message: String,
-    },
-    /// The server of a file that is not part of an image answers with this web page.
-    #[error("`{0}` answers with status 200: {1}")]
-    FilePage(RedactedUrl, String),
+    /// A file that is not part of an image was not downloaded.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
     Setup(#[source] BoxError),

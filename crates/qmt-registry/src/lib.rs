@@ -14,7 +14,7 @@
 #[cfg(any(feature = "http", feature = "layout"))]
 mod blob;
 pub mod credentials;
-mod error;
+pub mod error;
 mod events;
 #[cfg(feature = "http")]
 mod http; // Start here: `client`.
@@ -32,7 +32,7 @@ mod writer;
 /// The cause of a failure, of whatever type the library that reports it has.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-pub use self::error::{ClientError, TlsError};
+pub use self::error::ClientError;
 pub use self::events::RegistryEvent;
 #[cfg(feature = "http")]
 pub use self::http::{HostOptions, HttpRegistry, HttpRegistryBuilder};

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use qmt_oci_ref::manifest::ClaimLimits;
 
-pub use crate::error::Phase;
-
 /// Most attempts of one operation where no server was reached under the name and port.
 pub const ABSENT_TRIES_MAX: usize = 3;
 /// Most attempts of one operation at a mirror: the next source has the content as well.

@@ -2,8 +2,9 @@
 
 use qmt_oci_ref::{PinnedReference, Reference, Registry as _, RegistryErrorKind, RegistryHost};
 use qmt_registry::credentials::CredentialOrigin;
+use qmt_registry::error::TlsError;
 use qmt_registry::limits::Limits;
-use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry};
 use qmt_storage::Layout;
 
 use super::hint::not_verified_hint;

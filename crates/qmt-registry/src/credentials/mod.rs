@@ -36,9 +36,6 @@ pub use self::save::{LoggedIn, StoredIn};
 #[cfg(feature = "test-util")]
 pub use self::store::MockCredentialStore;
 pub use self::store::{Credential, CredentialStore};
-pub use crate::error::{
-    CredentialError, HelperFailure, LoginError, TokenServerError, WithheldReason,
-};
 
 #[cfg(test)]
 #[cfg(feature = "http")]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 
 use super::*;
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// A home folder with docker's and podman's files and helpers in it.

@@ -10,9 +10,9 @@ use qmt_oci_ref::RegistryHost;
 #[cfg(feature = "http")]
 use url::Url;
 
-#[cfg(feature = "http")]
-use super::TokenServerError;
 use super::{ClientError, Phase};
+#[cfg(feature = "http")]
+use super::{FileError, TokenServerError};
 #[cfg(feature = "http")]
 use crate::{BoxError, limits::Limits, redact::RedactedUrl};
 
@@ -21,13 +21,8 @@ impl ClientError {
     pub fn kind(&self) -> RegistryErrorKind {
         use RegistryErrorKind as Kind;
         match self {
-            Self::NotFound { .. }
-            | Self::NotInLayout { .. }
-            | Self::File {
-                status: 404 | 410, ..
-            } => Kind::NotFound,
+            Self::NotFound { .. } | Self::NotInLayout { .. } => Kind::NotFound,
             Self::Unauthorized { .. }
-            | Self::File { .. }
             | Self::TokenRefused { .. }
             | Self::CredentialWithheld { .. } => Kind::Unauthorized,
             Self::DigestMismatch { .. }
@@ -36,16 +31,11 @@ impl ClientError {
             | Self::TooMany { .. }
             | Self::UnreadableEntries { .. }
             | Self::NotAManifest { .. }
-            // An error in place of the content.
-            | Self::Status { status: 200, .. }
-            | Self::FilePage(..)
+            | Self::ErrorContent { .. }
             | Self::WebPage { .. } => Kind::Content,
             // Too many requests, and what a server or its gateway may not answer the next time; 501
             // and 505 say that it does not support the request.
-            Self::ProxyAnswer {
-                status: 502..=504, ..
-            }
-            | Self::Status {
+            Self::Status {
                 status: 408 | 425 | 429 | 500 | 502..=504 | 506..=599,
                 ..
             }
@@ -54,14 +44,13 @@ impl ClientError {
             Self::Timeout { phase, .. } => Kind::Network {
                 retryable: *phase != Phase::Finish,
             },
-            Self::Transport { retryable, .. }
-            | Self::Unreachable { retryable, .. }
-            | Self::ProxyFailed { retryable, .. } => Kind::Network {
-                retryable: *retryable,
-            },
-            Self::ProxyAnswer { .. } | Self::Setup(_) | Self::Interrupted(_) => {
-                Kind::Network { retryable: false }
+            Self::Transport { retryable, .. } | Self::Unreachable { retryable, .. } => {
+                Kind::Network {
+                    retryable: *retryable,
+                }
             }
+            Self::Setup(_) | Self::Interrupted(_) => Kind::Network { retryable: false },
+            Self::Proxy(error) => error.kind(),
             Self::Tls(error) => error.kind(),
             Self::Protocol { .. }
             | Self::Status { .. }
@@ -70,14 +59,12 @@ impl ClientError {
             | Self::CannotResume { .. }
             | Self::UploadRefused { .. }
             | Self::Flooded { .. } => Kind::Protocol,
-            Self::Options { .. }
-            | Self::Url(_)
-            | Self::Credential(_)
-            | Self::ProxyVariable { .. } => Kind::Configuration,
+            Self::Options { .. } | Self::Credential(_) => Kind::Configuration,
             Self::Content(_) => Kind::Storage,
             #[cfg(feature = "layout")]
             Self::Layout(_) => Kind::Storage,
             Self::Offline { .. } => Kind::Offline,
+            Self::File(error) => error.kind(),
             Self::Login(error) => error.kind(),
             Self::TokenServer(error) => error.kind(),
             Self::Caller(error) => error.kind(),
@@ -125,9 +112,7 @@ impl ClientError {
     pub fn is_about_proxy(&self) -> bool {
         matches!(
             self,
-            Self::ProxyFailed { .. }
-                | Self::ProxyAnswer { .. }
-                | Self::ProxyVariable { .. }
+            Self::Proxy(_)
                 | Self::Transport { proxy: Some(_), .. }
                 | Self::Timeout { proxy: Some(_), .. }
         )
@@ -173,11 +158,11 @@ impl ClientError {
             } => (url, status, message),
             error => return error,
         };
-        Self::File {
+        Self::File(FileError::Status {
             url,
             status,
             message,
-        }
+        })
     }
 
     /// Whether a server accepted no connection, or did not send an answer or its body, in time.

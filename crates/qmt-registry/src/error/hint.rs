@@ -5,20 +5,13 @@ use qmt_oci_ref::RegistryHost;
 use qmt_storage::LayoutError;
 
 use super::text::{APACHE_HTTPS_EXPECTED, login};
-use super::{ClientError, WithheldReason};
+use super::{ClientError, WithheldReason, proxy};
 use crate::credentials::CredentialOrigin;
 #[cfg(feature = "http")]
 use crate::http::RootCause;
 #[cfg(feature = "http")]
 use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX};
 use crate::redact::RedactedUrl;
-
-/// What to do about a file that requires a credential.
-const FILE: &str = "files are downloaded without credentials: publish it where none is required";
-
-/// Where proxies are set.
-const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
-                     `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without a proxy";
 
 /// What is said of a host in `NO_PROXY`.
 const EXEMPT: &str = "the variable `NO_PROXY` names this host, so it is reached without a proxy, whatever \
@@ -92,17 +85,13 @@ impl ClientError {
                 WithheldReason::IsToken => Some(password_hint(url, origin)),
                 WithheldReason::WeakerChallenge => None,
             }),
-            Self::File {
-                status: 404 | 410, ..
-            } => None,
+            Self::File(error) => error.hint(),
             #[cfg(feature = "layout")]
             Self::Layout(
                 LayoutError::Digest { .. }
                 | LayoutError::Size { .. }
                 | LayoutError::DamagedEntry { .. },
             ) => Some("the layout is damaged: copy it again, or export it again".to_owned()),
-            Self::FilePage(..) => Some(format!("check the URL; {FILE}")),
-            Self::File { .. } => Some(FILE.to_owned()),
             Self::NotFound {
                 host,
                 origin,
@@ -160,16 +149,10 @@ impl ClientError {
                 retryable: true,
                 ..
             } => plain_http_hint(url),
-            Self::ProxyAnswer { status: 407, .. } => Some(format!(
-                "the URL of the proxy must have a user name and password that it accepts, \
-                 `http://USER:PASSWORD@…`; methods other than Basic, such as NTLM, are not supported; \
-                 {PROXY}"
-            )),
-            Self::ProxyFailed { .. }
-            | Self::ProxyAnswer { .. }
-            | Self::ProxyVariable { .. }
-            | Self::Transport { proxy: Some(_), .. }
-            | Self::Timeout { proxy: Some(_), .. } => Some(PROXY.to_owned()),
+            Self::Proxy(error) => Some(error.hint()),
+            Self::Transport { proxy: Some(_), .. } | Self::Timeout { proxy: Some(_), .. } => {
+                Some(proxy::SETTINGS.to_owned())
+            }
             Self::Timeout { url, .. } => Some(format!(
                 "try again later: `{}`, or the network on the way, is slow or drops packets",
                 url.address()

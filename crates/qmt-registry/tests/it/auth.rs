@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qmt_oci_ref::{Registry, RegistryError, manifest};
-use qmt_registry::credentials::{
-    Credential, CredentialChain, Environment, LoginError, TokenServerError,
-};
+use qmt_registry::credentials::{Credential, CredentialChain, Environment};
+use qmt_registry::error::{LoginError, TokenServerError};
 use qmt_registry::{ClientError, HttpRegistry, RegistryEvent};
 use qmt_testkit::{Auth, FakeRegistry, Fault, LoggedRequest, TokenOptions, TokenServer};
 

@@ -2,6 +2,7 @@
 
 use qmt_oci_ref::{Digest, RegistryErrorKind};
 use qmt_registry::ClientError;
+use qmt_registry::error::FileError;
 use qmt_testkit::{FakeRegistry, Fault};
 
 use crate::support::{Detail as _, builder, client, full_text, quick};
@@ -15,7 +16,10 @@ async fn a_url_with_a_password_is_refused_before_any_request() {
         let url = format!("http://{user}@{}/file", server.host());
         let error = client(&server).download(&url, LIMIT).await.unwrap_err();
         assert!(
-            matches!(error.detail(), Some(ClientError::Url(_))),
+            matches!(
+                error.detail(),
+                Some(ClientError::File(FileError::Url { .. }))
+            ),
             "{error:?}"
         );
         assert!(!full_text(&error).contains("canary"), "{error:?}");
@@ -87,7 +91,7 @@ async fn a_page_in_place_of_a_pinned_file_is_called_that() {
     assert_eq!(error.kind(), RegistryErrorKind::Content);
     let detail = error.detail();
     assert!(
-        matches!(detail, Some(ClientError::FilePage(..))),
+        matches!(detail, Some(ClientError::File(FileError::WebPage { .. }))),
         "{error:?}"
     );
     let hint = error.detail().unwrap().hint().unwrap();

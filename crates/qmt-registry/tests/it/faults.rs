@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qmt_oci_ref::{Descriptor, MediaType, Registry};
-use qmt_registry::limits::Phase;
+use qmt_registry::error::Phase;
 use qmt_registry::{ClientError, HttpRegistry, Mirrors, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault};
 

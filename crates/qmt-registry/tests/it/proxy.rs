@@ -5,9 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use qmt_oci_ref::{Registry as _, RegistryError, RegistryHost};
-use qmt_registry::credentials::TokenServerError;
+use qmt_registry::error::{ProxyError, TlsError, TokenServerError};
 use qmt_registry::limits::Limits;
-use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry};
 use qmt_testkit::{FakeRegistry, TlsOptions};
 
 use crate::support::{Detail as _, full_text, quick};
@@ -95,7 +95,7 @@ async fn an_answer_of_a_proxy_is_reported_as_its_own() {
             let address = proxy(answer.leak());
             let error = through(&address, true).await;
             assert!(
-                matches!(error.detail(), Some(ClientError::ProxyAnswer { status: actual, .. }) if *actual == status),
+                matches!(error.detail(), Some(ClientError::Proxy(ProxyError::Answer { status: actual, .. })) if *actual == status),
                 "{error:?}"
             );
             assert!(error.to_string().contains(&address), "{error}");
@@ -105,11 +105,13 @@ async fn an_answer_of_a_proxy_is_reported_as_its_own() {
             // In a tunnel, the proxy answers to `CONNECT`.
             let error = through(&address, false).await;
             match error.detail() {
-                Some(detail @ ClientError::ProxyAnswer { status: 407, .. }) if status == 407 => {
+                Some(detail @ ClientError::Proxy(ProxyError::Answer { status: 407, .. }))
+                    if status == 407 =>
+                {
                     let hint = detail.hint().unwrap();
                     assert!(hint.contains("USER:PASSWORD"), "{hint}");
                 }
-                Some(ClientError::ProxyFailed { reason, .. }) if status != 407 => {
+                Some(ClientError::Proxy(ProxyError::Failed { reason, .. })) if status != 407 => {
                     assert!(reason.contains("`CONNECT`"), "{reason}");
                     let text = full_text(&error);
                     assert!(text.contains("the log of the proxy has it"), "{text}");
@@ -185,7 +187,7 @@ async fn an_answer_in_place_of_a_token_server_is_of_the_proxy() {
         });
         let error = through(&address, true).await;
         match error.detail() {
-            Some(ClientError::ProxyAnswer { proxy, .. }) if is_of_proxy => {
+            Some(ClientError::Proxy(ProxyError::Answer { proxy, .. })) if is_of_proxy => {
                 assert!(proxy.as_str().contains(&address), "{proxy}");
             }
             Some(
@@ -209,7 +211,10 @@ async fn a_proxy_that_is_not_there_is_named() {
         for proxy in [address.as_str(), "proxy.invalid:3128"] {
             let error = through(proxy, plain_http).await;
             assert!(
-                matches!(error.detail(), Some(ClientError::ProxyFailed { .. })),
+                matches!(
+                    error.detail(),
+                    Some(ClientError::Proxy(ProxyError::Failed { .. }))
+                ),
                 "{error:?}"
             );
             assert!(error.to_string().contains(proxy), "{error}");
@@ -239,7 +244,8 @@ async fn a_socks_proxy_that_does_not_connect_is_named() {
     ] {
         for plain_http in [true, false] {
             let error = through_url(&format!("socks5h://user:canary@{address}"), plain_http).await;
-            let Some(detail @ ClientError::ProxyFailed { .. }) = error.detail() else {
+            let Some(detail @ ClientError::Proxy(ProxyError::Failed { .. })) = error.detail()
+            else {
                 panic!("{}", full_text(&error));
             };
             let text = detail.to_string();
@@ -295,7 +301,10 @@ async fn the_tls_of_a_proxy_is_its_own() {
     ] {
         for plain_http in [true, false] {
             let error = through_url(&format!("https://user:canary@{address}"), plain_http).await;
-            let is_proxy = matches!(error.detail(), Some(ClientError::ProxyFailed { .. }));
+            let is_proxy = matches!(
+                error.detail(),
+                Some(ClientError::Proxy(ProxyError::Failed { .. }))
+            );
             assert!(is_proxy && !error.is_retryable(), "{error:?}");
             let text = error.to_string();
             assert!(text.contains(&format!("`https://{address}`")), "{text}");

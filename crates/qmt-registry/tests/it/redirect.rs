@@ -5,7 +5,7 @@ mod stores;
 use std::net::SocketAddr;
 
 use qmt_oci_ref::{Descriptor, Registry, manifest};
-use qmt_registry::credentials::TokenServerError;
+use qmt_registry::error::TokenServerError;
 use qmt_registry::{ClientError, HttpRegistry};
 use qmt_testkit::{
     Auth, FakeRegistry, Fault, LoggedRequest, PlainServer, TokenOptions, TokenServer,

@@ -5,7 +5,8 @@ mod proxies;
 mod refusals;
 
 use qmt_oci_ref::{Registry, RegistryError};
-use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
+use qmt_registry::error::TlsError;
+use qmt_registry::{ClientError, HostOptions, HttpRegistry};
 use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
 
 use crate::support::{

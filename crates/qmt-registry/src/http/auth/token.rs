@@ -15,7 +15,7 @@ use super::scope::{Access, AuthScope};
 use super::{Auth, basic};
 use crate::BoxError;
 use crate::credentials::Credential;
-use crate::error::{ClientError, TokenServerError};
+use crate::error::{ClientError, ProxyError, TokenServerError};
 use crate::http::transport::{
     Answer, Failure, Payload, RequestSpec, Secrets, check_address, exchange, is_of_proxy,
     is_redirect, is_web_page, location, retry_after, same_origin,
@@ -179,12 +179,12 @@ impl TokenRequest<'_> {
         let proxy = answer.proxy.filter(|_| is_of_proxy(status, is_of_server));
         let is_exchange = matches!(self.credential, Some(Credential::IdentityToken(_)));
         let error = match (status, proxy) {
-            (_, Some(proxy)) => ClientError::ProxyAnswer {
+            (_, Some(proxy)) => ClientError::Proxy(ProxyError::Answer {
                 proxy,
                 url,
                 status,
                 message,
-            },
+            }),
             // Servers that take no identity tokens do not know the request.
             (404 | 405 | 501, _) if is_exchange => self.refused(status, message),
             (400 | 401 | 403, _) => self.refused(status, message),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::operation::Request;
-use crate::error::ClientError;
+use crate::error::{ClientError, ProxyError};
 use crate::events::RegistryEvent;
 use crate::http::auth::{Auth, AuthOutcome, Authorization};
 use crate::http::transport::{
@@ -68,7 +68,8 @@ impl Attempt<'_> {
             }
             let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
             let failure = self.failure(used, answer).await?;
-            let is_of_proxy = matches!(failure.error, ClientError::ProxyAnswer { .. });
+            let is_of_proxy =
+                matches!(failure.error, ClientError::Proxy(ProxyError::Answer { .. }));
             if is_forbidden
                 && !is_of_proxy
                 && let Some(answer) = self.anonymously(used).await
@@ -111,12 +112,12 @@ impl Attempt<'_> {
         let is_of_server = has_api_version || is_registry_error(&text.bytes);
         let of_proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
         let error = match (status, of_proxy) {
-            (_, Some(proxy)) => ClientError::ProxyAnswer {
+            (_, Some(proxy)) => ClientError::Proxy(ProxyError::Answer {
                 proxy,
                 url,
                 status,
                 message,
-            },
+            }),
             (200..=299, _) if text.is_web_page() => {
                 let what = "the answer of a registry";
                 let from = Some(host).filter(|_| !is_registry);

@@ -24,7 +24,7 @@ use self::buffers::Buffers;
 use super::manifest::is_html;
 use super::operation::{Operation, Request};
 use crate::blob::Proof;
-use crate::error::{ClientError, Phase};
+use crate::error::{ClientError, Phase, ProxyError};
 use crate::events::RegistryEvent;
 use crate::http::transport::{Answer, Body, Failure, is_web_page, length};
 
@@ -370,7 +370,7 @@ impl Opened {
 /// Whether a server answered to a request, and did not merely ask for a pause.
 fn is_answer(error: &ClientError) -> bool {
     match error {
-        ClientError::Status { .. } | ClientError::ProxyAnswer { .. } => true,
+        ClientError::Status { .. } | ClientError::Proxy(ProxyError::Answer { .. }) => true,
         error => !matches!(error.kind(), RegistryErrorKind::Network { .. }),
     }
 }

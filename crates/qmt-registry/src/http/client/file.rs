@@ -10,7 +10,7 @@ use super::HttpRegistry;
 use super::manifest::is_html;
 use super::operation::Operation;
 use crate::blob::check_digest;
-use crate::error::ClientError;
+use crate::error::{ClientError, FileError};
 use crate::http::auth::Auth;
 use crate::http::transport::{ErrorBody, Secrets, is_web_page};
 use crate::redact::RedactedUrl;
@@ -26,9 +26,8 @@ impl HttpRegistry {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Url`] where `url` is not allowed, [`ClientError::File`] where the server does
-    /// not have the file or requires a credential, [`ClientError::TooLarge`], and the network's
-    /// errors.
+    /// [`ClientError::File`] where `url` is not allowed, or the server does not have the file or
+    /// requires a credential, [`ClientError::TooLarge`], and the network's errors.
     pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
         Ok(self.file(url, limit, None).await?)
     }
@@ -38,7 +37,7 @@ impl HttpRegistry {
     /// # Errors
     ///
     /// Those of [`Self::download`], and [`ClientError::DigestMismatch`]. Other content is
-    /// [`ClientError::FilePage`] if it is an HTML page, such as that of a login, and
+    /// [`ClientError::File`] if it is an HTML page, such as that of a login, and
     /// [`ClientError::Protocol`] if the server encodes it.
     pub async fn download_pinned(
         &self,
@@ -58,10 +57,9 @@ impl HttpRegistry {
         let (url, host) = checked(url)?;
         let endpoint = self.inner.endpoint(&host)?;
         if endpoint.base.scheme() != url.scheme() {
-            return Err(ClientError::Url(
-                "files are downloaded by https, or by plain http from a host for which the config \
-                 sets `plain_http`",
-            ));
+            let rule = "files are downloaded by https, or by plain http from a host for which the \
+                        config sets `plain_http`";
+            return Err(FileError::Url { rule }.into());
         }
         let download = async |mut operation: Operation| {
             let request = operation.check_request(url, FILE.to_owned());
@@ -88,8 +86,8 @@ impl HttpRegistry {
             }
             if actual != *digest && is_web_page(&content) {
                 let bytes = content;
-                let page = secrets.message(&ErrorBody { bytes, is_html });
-                return Err(ClientError::FilePage(url, page));
+                let title = secrets.message(&ErrorBody { bytes, is_html });
+                return Err(FileError::WebPage { url, title }.into());
             }
             check_digest(digest, &actual, None)?;
             Ok(content)
@@ -101,12 +99,12 @@ impl HttpRegistry {
 
 /// Parses a URL, and its host.
 fn checked(url: &str) -> Result<(Url, RegistryHost), ClientError> {
-    let refuse = ClientError::Url;
+    let refuse = |rule| FileError::Url { rule };
     let url = Url::parse(url).map_err(|_| refuse("the URL is malformed"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse(
-            "the URL has a user name or password, and files are downloaded without credentials",
-        ));
+        let rule =
+            "the URL has a user name or password, and files are downloaded without credentials";
+        return Err(refuse(rule).into());
     }
     let host = url.host_str().ok_or(refuse("the URL has no host"))?;
     let port = url.port().map(|port| format!(":{port}"));

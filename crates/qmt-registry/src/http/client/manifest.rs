@@ -69,10 +69,9 @@ impl Operation {
             answer.secrets.refuse_in(&content, &answer.url, rule)?;
             let is_named = |digest: &Digest| Digest::of(digest.algorithm(), &content) == *digest;
             if is_error_only(&content) && !reference.digest().is_some_and(is_named) {
-                return Err(ClientError::Status {
+                return Err(ClientError::ErrorContent {
                     message: self.words(&request, &answer.url, &content).await?,
                     url,
-                    status: 200,
                     from,
                 });
             }

@@ -175,7 +175,8 @@ impl Registry for HttpRegistry {
             if let ClientError::NotFound { advice, .. } = &mut error {
                 *advice = hint::PINNED;
             }
-            let is_other_content = matches!(error, ClientError::Status { status: 200, .. });
+            // A tag may be missing where the registry says so with status 200; a digest was listed.
+            let is_other_content = matches!(error, ClientError::ErrorContent { .. });
             let error = RegistryError::from(error);
             if is_other_content {
                 error.with_other_content()

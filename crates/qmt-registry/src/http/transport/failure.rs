@@ -16,7 +16,7 @@ use super::options::HostOptions;
 use super::resolver::{ForbiddenAddress, NoSuchName};
 use super::verifier::{AuthorityNotValid, IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
 use crate::BoxError;
-use crate::error::{ClientError, TlsError};
+use crate::error::{ClientError, ProxyError, TlsError};
 use crate::redact::RedactedUrl;
 
 /// A failed attempt, and the pause that the server asks for before the next one.
@@ -156,20 +156,20 @@ pub(crate) fn broken(
     };
     match (reason, proxy) {
         (_, Some(proxy)) if matches!(tunnel, Some(Tunnel::Unauthorized)) => {
-            ClientError::ProxyAnswer {
+            ClientError::Proxy(ProxyError::Answer {
                 proxy: proxy.clone(),
                 url,
                 status: 407,
                 message: String::new(),
-            }
+            })
         }
-        (Some(reason), Some(proxy)) => ClientError::ProxyFailed {
+        (Some(reason), Some(proxy)) => ClientError::Proxy(ProxyError::Failed {
             proxy: proxy.clone(),
             url,
             retryable,
             reason,
             source,
-        },
+        }),
         (Some(reason), None) => ClientError::Unreachable {
             address: url.address(),
             from: None,

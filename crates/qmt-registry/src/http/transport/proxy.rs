@@ -12,7 +12,7 @@ use url::{Host, Url};
 
 use super::options::HostOptions;
 use super::resolver::literal;
-use crate::error::ClientError;
+use crate::error::{ClientError, ProxyError};
 use crate::redact::RedactedUrl;
 
 /// The schemes by which proxies are reached.
@@ -105,7 +105,7 @@ impl Proxies {
                 Route::Direct
             });
         };
-        let proxy = parse(&variable.value).map_err(|reason| ClientError::ProxyVariable {
+        let proxy = parse(&variable.value).map_err(|reason| ProxyError::Variable {
             variable: variable.name,
             reason,
         })?;

@@ -192,12 +192,19 @@ impl Operation {
                 return Ok(Page::NoList);
             }
             match listed.add(&content) {
+                Err(_) if from.is_none() && is_denied(200, &content) => {
+                    let refused = (200, &content[..]);
+                    return Err(self.refused(&pages.request, (&url, from), refused).await?);
+                }
                 Err(_)
                     if is_denied(200, &content)
                         || (declared.is_some() && is_error_only(&content)) =>
                 {
-                    let refused = (200, &content[..]);
-                    return Err(self.refused(&pages.request, (&url, from), refused).await?);
+                    return Err(ClientError::ErrorContent {
+                        message: self.words(&pages.request, &url, &content).await?,
+                        url: RedactedUrl::from(&url),
+                        from,
+                    });
                 }
                 // Nothing says that it was meant as a list.
                 Err(_) if is_first && declared.is_none() => {
