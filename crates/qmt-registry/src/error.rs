@@ -4,7 +4,7 @@
 mod classify;
 mod credential;
 mod file;
-pub(crate) mod hint;
+mod hint;
 mod login;
 mod proxy;
 pub(crate) mod text;

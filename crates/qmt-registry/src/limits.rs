@@ -56,12 +56,17 @@ macro_rules! limits {
             $(pub(crate) $name: $kind,)*
             /// Whether a request that a server does not answer in time, or only in part, is sent
             /// again.
+            #[cfg(feature = "http")]
             pub(crate) retries_silence: bool,
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $($name: $max,)* retries_silence: true }
+                Self {
+                    $($name: $max,)*
+                    #[cfg(feature = "http")]
+                    retries_silence: true,
+                }
             }
         }
 

@@ -36,17 +36,6 @@ const CLIENT_CERTIFICATE: [&str; 2] = [
     "The SSL certificate error",
 ];
 
-/// What the caller named does not exist.
-pub(crate) const NAMED: &str = "check the name and the tag";
-/// The manifest of a digest does not exist, which existed when the digest was learned.
-pub(crate) const PINNED: &str =
-    "the image was deleted, or the registry has lost a part of it: publish it again";
-/// A blob does not exist whose manifest exists.
-pub(crate) const PART: &str = "the registry has lost a part of this image: publish it again";
-/// The repository of an upload does not exist.
-pub(crate) const REPOSITORY: &str =
-    "check the name; some registries require that the repository is created first";
-
 impl ClientError {
     /// Returns what the user can do about it, if the message does not say so.
     pub fn hint(&self) -> Option<String> {

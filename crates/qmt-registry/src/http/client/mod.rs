@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 
 pub use self::hosts::HttpRegistryBuilder;
 use self::hosts::Inner;
-use self::operation::Operation;
+use self::operation::{Operation, PINNED};
 use self::referrers::NO_TAG;
 pub(crate) use self::retry::until;
 use super::auth::Auth;
 use super::transport::HostOptions;
 use crate::credentials::{Credential, CredentialChain, Environment};
-use crate::error::{ClientError, hint, text::answers_with};
+use crate::error::{ClientError, text::answers_with};
 use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
@@ -173,7 +173,7 @@ impl Registry for HttpRegistry {
         let fetched = self.fetch_manifest(&pin.clone().into(), limit).await;
         fetched.map_err(|mut error| {
             if let ClientError::NotFound { advice, .. } = &mut error {
-                *advice = hint::PINNED;
+                *advice = PINNED;
             }
             // A tag may be missing where the registry says so with status 200; a digest was listed.
             let is_other_content = matches!(error, ClientError::ErrorContent { .. });

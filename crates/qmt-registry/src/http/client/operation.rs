@@ -9,11 +9,22 @@ use url::Url;
 
 use super::attempt::Attempt;
 use super::retry::Attempts;
-use crate::error::{ClientError, hint};
+use crate::error::ClientError;
 use crate::http::auth::{Access, Auth, AuthScope};
 use crate::http::transport::{Answer, Endpoint, Failure, Payload, RequestSpec};
 use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
+
+/// What the caller named does not exist.
+const NAMED: &str = "check the name and the tag";
+/// The manifest of a digest does not exist, which existed when the digest was learned.
+pub(super) const PINNED: &str =
+    "the image was deleted, or the registry has lost a part of it: publish it again";
+/// A blob does not exist whose manifest exists.
+const PART: &str = "the registry has lost a part of this image: publish it again";
+/// The repository of an upload does not exist.
+const REPOSITORY: &str =
+    "check the name; some registries require that the repository is created first";
 
 /// A request to a registry.
 pub(super) struct Request<'a> {
@@ -30,7 +41,7 @@ pub(super) struct Request<'a> {
 impl<'a> Request<'a> {
     /// The request for a part of an image whose manifest was read.
     pub(super) fn part(mut self) -> Self {
-        (self.advice, self.may_be_private) = (hint::PART, false);
+        (self.advice, self.may_be_private) = (PART, false);
         self
     }
 
@@ -94,8 +105,8 @@ impl Operation {
         what: String,
     ) -> Request<'a> {
         let advice = match access {
-            Access::Push => hint::REPOSITORY,
-            Access::Pull => hint::NAMED,
+            Access::Push => REPOSITORY,
+            Access::Pull => NAMED,
             Access::Check => "",
         };
         Request {
