@@ -175,16 +175,20 @@ fn clippy(sh: &Shell) -> anyhow::Result<Outcome> {
     project::cargo(sh, &["clippy", "--workspace", "--all-targets", "--locked"])
         .args(deny)
         .run()?;
-    // The facade bare, and for a host that brings loaders of its own.
-    for features in ["", "http,layout,sigstore"] {
-        project::cargo(
-            sh,
-            &["rustc", "--package", "qmt-plugins", "--lib", "--locked"],
-        )
-        .args(["--profile", "check", "--no-default-features"])
-        .args(["--features", features])
-        .args(deny)
-        .run()?;
+    for (package, features) in [
+        // Bare, and for a host that brings loaders of its own.
+        ("qmt-plugins", ""),
+        ("qmt-plugins", "http,layout,sigstore"),
+        // For a crate that picks one layer.
+        ("qmt-loader", ""),
+        ("qmt-registry", ""),
+        ("qmt-registry", "layout"),
+    ] {
+        project::cargo(sh, &["rustc", "--package", package, "--lib", "--locked"])
+            .args(["--profile", "check", "--no-default-features"])
+            .args(["--features", features])
+            .args(deny)
+            .run()?;
     }
     Ok(Outcome::Done)
 }

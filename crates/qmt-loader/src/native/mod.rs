@@ -3,6 +3,7 @@
 //! Code of a library runs from the moment it is opened, so everything that can be checked is
 //! checked before, in the bytes; and what is opened is a copy that cannot be changed any more.
 
+#[cfg(feature = "native")]
 mod ffi;
 #[cfg(all(feature = "native", target_os = "linux"))]
 mod frame;

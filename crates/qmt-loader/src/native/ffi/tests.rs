@@ -1,7 +1,7 @@
 //! Symbols of a library.
 
 /// A symbol is a pointer to what the library has.
-#[cfg(all(feature = "native", unix))]
+#[cfg(unix)]
 #[test]
 fn symbols_are_used_as_what_they_are() {
     use super::{Library, Symbol};
