@@ -16,8 +16,9 @@ use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
 use crate::lockfile::{LockEntry, LockfileError};
 use crate::source::PluginSource;
+use crate::stage::allow::{NativeTrust, check_allowed};
 use crate::stage::cache::Cached;
-use crate::stage::load::{self, Content, NativeTrust, ReadMode};
+use crate::stage::content::{Content, ReadMode};
 use crate::stage::{Context, Locked, Request, VersionPolicy};
 use crate::target::Target;
 use crate::{check, local, pipeline, trust};
@@ -129,7 +130,7 @@ impl PluginHost {
         let kind = cached.artifact().record().kind();
         let before = self.recorded_kind(target);
         let trust = NativeTrust::of_image(cached.is_skipped());
-        load::check_allowed(
+        check_allowed(
             provider,
             self.config().oci.native,
             kind,
@@ -186,7 +187,7 @@ impl PluginHost {
     ) -> Result<Acquired, Error> {
         let default = self.config().oci.native;
         let trust = NativeTrust::Unsigned;
-        load::check_allowed(target.provider(), default, kind, None, trust)?;
+        check_allowed(target.provider(), default, kind, None, trust)?;
         let artifact = PluginArtifact {
             name: target.name().to_owned(),
             kind,

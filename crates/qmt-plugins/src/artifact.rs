@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::stage::cache::Cached;
-use crate::stage::load::Content;
+use crate::stage::content::Content;
 
 /// What a loader holds ready.
 pub(crate) type Prepared = Arc<dyn Any + Send + Sync>;

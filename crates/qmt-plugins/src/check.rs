@@ -13,7 +13,9 @@ use crate::config::{ConfigError, OciConfig, ProviderConfig};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::{PluginSource, is_like_image};
-use crate::stage::load::{Content, NativeTrust, check_allowed, options};
+use crate::stage::allow::{NativeTrust, check_allowed};
+use crate::stage::content::Content;
+use crate::stage::load::options;
 use crate::target::Target;
 use crate::{local, trust};
 

@@ -14,7 +14,7 @@ use crate::artifact::PluginArtifact;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
-use crate::stage::load::ReadMode;
+use crate::stage::content::ReadMode;
 use crate::stage::{VersionPolicy, rollback};
 use crate::target::Target;
 

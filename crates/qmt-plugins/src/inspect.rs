@@ -20,7 +20,7 @@ pub use crate::import::{ImportReport, ImportedPlugin, KeptTag};
 use crate::local;
 use crate::pipeline::{self, Preview};
 use crate::source::PluginSource;
-use crate::stage::load::Content as LoadedContent;
+use crate::stage::content::Content as LoadedContent;
 use crate::target::Target;
 
 /// What an image or a file contains. Its signature is not verified: [`PluginHost::verify`] does

@@ -14,7 +14,8 @@ use crate::config::ProviderConfig;
 use crate::config::writers::{self, Writers};
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::stage::load::{self, Content};
+use crate::stage::content::Content;
+use crate::stage::load;
 
 /// Largest file that is read, in bytes, unless the limit of libraries is above it.
 const FILE_MAX_BYTES: u64 = 512 << 20;

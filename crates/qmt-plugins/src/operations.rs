@@ -14,7 +14,9 @@ use crate::lockfile::LockMode;
 use crate::pipeline;
 use crate::source::PluginSource;
 use crate::stage::VersionPolicy;
-use crate::stage::load::{self, ReadMode};
+use crate::stage::allow::check_unpinned;
+use crate::stage::content::ReadMode;
+use crate::stage::load;
 use crate::target::Target;
 #[cfg(feature = "sigstore")]
 use crate::trust;
@@ -48,7 +50,7 @@ impl PluginHost {
         target: &Target,
         acquired: PluginArtifact,
     ) -> Result<Arc<dyn Plugin>, Error> {
-        load::check_unpinned(target, &acquired)?;
+        check_unpinned(target, &acquired)?;
         let (options, reporter) = (self.load_options(target), self.reporter(target));
         let load = load::load(&self.loaders, acquired, options, &reporter);
         reporter.ended(Stage::Load, load.await)

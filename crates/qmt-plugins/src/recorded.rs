@@ -3,7 +3,7 @@
 use crate::host::PluginHost;
 use crate::lockfile::{LockEntry, Lockfile};
 use crate::source::PluginSource;
-use crate::stage::load::Recorded;
+use crate::stage::allow::Recorded;
 use crate::target::Target;
 
 impl PluginHost {

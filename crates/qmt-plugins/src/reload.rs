@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
 use crate::stage::VersionPolicy;
-use crate::stage::load::ReadMode;
+use crate::stage::content::ReadMode;
 use crate::target::Target;
 
 /// The longest time of a probe; the `timeout` of the plugin can be shorter.

@@ -1,5 +1,7 @@
 //! From the `[oci]` table to what `qmt-verify` trusts.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,15 +15,13 @@ use qmt_verify::policy::PolicySet;
 use qmt_verify::trust::{PemTrust, TrustRoot, TufOptions, TufTransport};
 use qmt_verify::{SigstoreVerifier, VerifyError};
 
+pub(crate) use self::check::{check, is_required, pinned_later, summary};
 use crate::config::path::EMBEDDED;
-use crate::config::{ConfigError, ConfigFile, OciConfig, OneOrMany, PullPolicy};
+use crate::config::{ConfigFile, OciConfig, OneOrMany};
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::inspect::TrustSummary;
 use crate::policy;
-use crate::source::PluginSource;
 use crate::stage::Trust;
-use crate::target::Target;
 
 /// The age at which trust root, policies and keys are read again, for hosts that run for days. A TUF
 /// repository is requested only if its last refresh is old by then.
@@ -79,40 +79,6 @@ pub(crate) async fn of(
     Ok(trust)
 }
 
-/// Reports whether the images of the config are verified with a trust root. `None` if the config names
-/// no image.
-pub(crate) fn is_required(host: &PluginHost) -> Result<Option<bool>, Error> {
-    let oci = &host.config().oci;
-    if oci.insecure_skip_signature || host.verifier.is_some() {
-        return Ok(Some(false));
-    }
-    let policies = policies(host)?;
-    let mut is_required = None;
-    for provider in &host.config().providers {
-        let target = Target::named(host.config(), &provider.name)?;
-        let source = target.located(host.file.folder());
-        if !source.is_image() {
-            continue;
-        }
-        if oci.has_own_trust() {
-            return Ok(Some(true));
-        }
-        let reference = match &source {
-            PluginSource::Registry(reference) => reference.clone(),
-            layout => match host.connect(&target, layout) {
-                Ok((_, reference)) => reference,
-                // The check of the config reports why a layout can't be opened.
-                Err(_) => continue,
-            },
-        };
-        if policies.for_keys_alone(reference.repository()).is_none() {
-            return Ok(Some(true));
-        }
-        is_required = Some(false);
-    }
-    Ok(is_required)
-}
-
 fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust, Error> {
     let mut verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     if let Some(repository) = signature_repository(oci)? {
@@ -120,34 +86,6 @@ fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust
             .with_discovery(qmt_verify::DiscoveryOptions::default().with_repository(repository));
     }
     Ok(Trust::Verify(Arc::new(verifier)))
-}
-
-/// Describes the policies and the trust root that the config names. With `refresh` the TUF
-/// repository is read now.
-pub(crate) async fn summary(host: &PluginHost, refresh: bool) -> Result<TrustSummary, Error> {
-    let oci = &host.config().oci;
-    let policies = policies(host)?;
-    let mut summary = TrustSummary {
-        root: None,
-        policies: policies.reports(),
-        warnings: policies.warnings(),
-    };
-    if refresh || is_required(host)? != Some(false) {
-        let is_named = oci.has_own_trust() || uses_tuf(oci, &policies);
-        let root = trust_root(host, &policies, refresh, SystemTime::now()).await?;
-        let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
-        summary.warnings = verifier.warnings();
-        summary.root = is_named.then(|| verifier.summary().root);
-    }
-    summary.warnings.extend(skipped(oci));
-    Ok(summary)
-}
-
-/// The warning of a config that switches verification off.
-fn skipped(oci: &OciConfig) -> Vec<String> {
-    let warning = "`insecure_skip_signature` is set: signatures are not verified";
-    let is_set = oci.insecure_skip_signature;
-    is_set.then(|| warning.to_owned()).into_iter().collect()
 }
 
 /// Reads the policies of the config.
@@ -223,102 +161,6 @@ fn uses_tuf(oci: &OciConfig, policies: &PolicySet) -> bool {
     } else {
         oci.tuf_url.is_some() || !(oci.trusts_keys_alone() || policies.trusts_keys_alone())
     }
-}
-
-/// Checks the trust material that the config names on disk, without the network.
-pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
-    let oci = &host.config().oci;
-    if oci.insecure_skip_signature {
-        return Ok(skipped(oci));
-    }
-    let policies = policies(host)?;
-    signature_repository(oci)?;
-    let mut warnings = unordered(oci, &policies);
-    warnings.extend(policy::repeated_keys(oci, host.file.folder()).map_err(Error::Trust)?);
-    if uses_tuf(oci, &policies) {
-        if let Some(root) = &oci.tuf_root {
-            tuf_root(host.file.folder(), root).map_err(Error::Trust)?;
-        }
-        if oci.has_pem_trust() {
-            TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
-        }
-        warnings.extend(policies.warnings());
-        return Ok(warnings);
-    }
-    let root = trust_root(host, &policies, false, SystemTime::now()).await?;
-    // The material must be enough for the policies.
-    let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
-    warnings.extend(verifier.warnings());
-    Ok(warnings)
-}
-
-/// Returns a warning that names the plugins whose signer is pinned at the first load.
-///
-/// # Errors
-///
-/// [`Error::Config`] with the plugins that no policy covers: they are never accepted.
-pub(crate) fn pinned_later(host: &PluginHost) -> Result<Option<String>, Error> {
-    let oci = &host.config().oci;
-    if oci.insecure_skip_signature {
-        return Ok(None);
-    }
-    let policies = policies(host)?;
-    let (mut pinned, mut problems) = (Vec::new(), Vec::new());
-    for (index, provider) in host.config().providers.iter().enumerate() {
-        let target = Target::named(host.config(), &provider.name)?;
-        let source = target.located(host.file.folder());
-        if !source.is_image() {
-            continue;
-        }
-        let (_, reference) = host.connect(&target, &source)?;
-        match policies.for_subject(reference.repository()) {
-            Some((_, policy)) if policy.is_pin_on_first_use() => {
-                let entry = host.lock_entry(&provider.name);
-                if entry.is_none_or(|entry| entry.signer.is_none()) {
-                    pinned.push(format!("`{}`", provider.name));
-                }
-            }
-            Some(_) => {}
-            None => {
-                let rule = "no `[[oci.policy]]` covers this image, so no signature is accepted";
-                problems.push((format!("providers[{index}].path"), rule.to_owned()));
-            }
-        }
-    }
-    if !problems.is_empty() {
-        let path = host.file.path().to_owned();
-        return Err(ConfigError::Unusable { path, problems }.into());
-    }
-    if pinned.is_empty() {
-        return Ok(None);
-    }
-    let lock = host.lock();
-    let folder = lock.path().parent().unwrap_or(Path::new(""));
-    let problem = match qmt_storage::files::check_writable(folder) {
-        Ok(()) => String::new(),
-        Err(error) => format!(", which can't be written: {error}"),
-    };
-    Ok(Some(format!(
-        "the config names no signer for {}: the signer of the first load is pinned in {}{problem}",
-        pinned.join(", "),
-        lock.path().display()
-    )))
-}
-
-/// Warns about signatures without a time where tags are resolved again: whether a tag was rolled
-/// back can't be decided then.
-fn unordered(oci: &OciConfig, policies: &PolicySet) -> Vec<String> {
-    if oci.pull_policy != PullPolicy::Always && oci.refresh_after.is_none() {
-        return Vec::new();
-    }
-    let scopes = policies.scopes_without_times();
-    let warnings = scopes.into_iter().map(|scope| {
-        format!(
-            "policy `{scope}`: a signature with a key proves no time without a transparency log, so \
-             that a tag that moved is refused until `qmt-plugins update`"
-        )
-    });
-    warnings.collect()
 }
 
 /// Returns the repository that stores signatures, if it is not that of the image.

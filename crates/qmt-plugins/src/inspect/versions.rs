@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::pipeline;
-use crate::stage::load::check_allowed;
+use crate::stage::allow::check_allowed;
 use crate::target::Target;
 
 /// Where the digest of an image comes from.

@@ -3,7 +3,9 @@
 //! An output has private fields, is made by its stage alone, and is taken by the next one by value.
 //! So a stage that is skipped, or two that are swapped, do not compile (`order.rs`).
 
+pub(crate) mod allow;
 pub(crate) mod cache;
+pub(crate) mod content;
 mod error;
 pub(crate) mod extract;
 pub(crate) mod load;

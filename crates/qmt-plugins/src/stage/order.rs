@@ -73,7 +73,7 @@ fn caching_without_extract_or_verify_does_not_compile() {
 
 #[test]
 fn loading_without_caching_does_not_compile() {
-    use super::load::{Content, ReadMode};
+    use super::content::{Content, ReadMode};
     takes!(Content::of, &'static Cached, ReadMode);
     refuses!(Content::of, &'static Resolved, ReadMode);
     refuses!(Content::of, &'static Verified, ReadMode);
