@@ -157,21 +157,19 @@ impl Mirrors {
         subject: Subject,
         read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
-        let mut absent = None;
+        let mut lacking = Vec::new();
         for turn in self.turns(repository.host(), subject, Duration::MAX)? {
             let source = &turn.source;
             let read = |repository| read(Arc::clone(source), repository);
             match turn.read(repository, read).await {
                 Err(error) if source.mirror.is_some() => {
                     source.skip(&error, subject, self.client.events());
-                    // That an authoritative mirror lacks a tag counts where the registry can't be
-                    // reached.
-                    if error.is_not_found() && subject == Subject::Tag {
-                        absent = Some(error);
+                    if error.is_not_found() {
+                        lacking.extend(source.mirror.as_ref().map(|mirror| mirror.host.clone()));
                     }
                 }
                 // The registry itself is the last source.
-                Err(error) if is_unreachable(&error) => return Err(absent.unwrap_or(error)),
+                Err(error) if error.is_network() => return Err(next_to(error, &lacking)),
                 outcome => return outcome,
             }
         }
@@ -341,18 +339,17 @@ fn is_wrong_content(error: &RegistryError) -> bool {
     is_mismatch || error.kind() == RegistryErrorKind::Content
 }
 
-/// Whether a registry sent no answer at all. One that answers with an error may have what a mirror
-/// lacks.
-fn is_unreachable(error: &RegistryError) -> bool {
-    let cause: Option<&ClientError> = error.downcast_ref();
-    let is_answer = cause.is_some_and(|cause| {
-        let answer = cause.at_server();
-        matches!(
-            answer,
-            ClientError::Status { .. } | ClientError::RateLimited { .. }
-        )
-    });
-    error.is_network() && !is_answer
+/// The error of a registry, where `mirrors` answered that they do not have what was asked for.
+fn next_to(error: RegistryError, mirrors: &[RegistryHost]) -> RegistryError {
+    if mirrors.is_empty() {
+        return error;
+    }
+    let names: Vec<_> = mirrors.iter().map(|host| format!("`{host}`")).collect();
+    let mut hint = format!("its mirrors do not have it: {}", names.join(", "));
+    if let Some(of_registry) = error.hint() {
+        hint = format!("{of_registry}; {hint}");
+    }
+    error.with_hint(hint)
 }
 
 /// The sources to ask for `subject` at the time `now`, in order.

@@ -27,8 +27,9 @@ const NAMES_MAX: usize = 1000;
 impl Error {
     /// Returns what to do about it, if that is not part of the message.
     pub fn hint(&self) -> Option<String> {
-        let client_error =
-            registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
+        let cause = registry_cause(self);
+        let cause_hint = cause.and_then(RegistryError::hint);
+        let client_error = cause.and_then(RegistryError::downcast_ref::<ClientError>);
         // Firewalls close connections during the handshake.
         let is_tls = matches!(client_error, Some(ClientError::Tls(error))
             if !matches!(error, TlsError::Closed { .. }));
@@ -60,11 +61,11 @@ impl Error {
             // The signature may also be where it could not be looked for.
             Self::NotVerified { source, .. }
                 if let Some(index) = unsigned_index(source)
-                    && let Some(hint) = client_error.and_then(ClientError::hint) =>
+                    && let Some(hint) = cause_hint =>
             {
                 Some(format!("{hint}; or {}", index.hint))
             }
-            _ if let Some(hint) = client_error.and_then(ClientError::hint) => Some(hint),
+            _ if let Some(hint) = cause_hint => Some(hint.to_owned()),
             Self::NotVerified {
                 source, reference, ..
             } => not_verified_hint(source, reference),

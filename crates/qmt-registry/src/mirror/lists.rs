@@ -9,7 +9,7 @@ use qmt_oci_ref::{
     PinnedReference, RawManifest, Reference, RegistryError, RegistryErrorKind, RegistryHost,
 };
 
-use super::{MirrorOptions, Mirrors, Subject, is_unreachable};
+use super::{MirrorOptions, Mirrors, Subject};
 use crate::error::ClientError;
 use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 
@@ -22,8 +22,6 @@ struct Merged {
     was_read: bool,
     /// Why the registry itself did not list all.
     missing: Option<RegistryError>,
-    /// Whether it sent no answer: then the empty list of a mirror counts.
-    is_unreachable: bool,
 }
 
 impl Merged {
@@ -35,7 +33,6 @@ impl Merged {
             failures: Vec::new(),
             was_read: false,
             missing: None,
-            is_unreachable: false,
         }
     }
 
@@ -57,7 +54,6 @@ impl Merged {
             .for_each(|error| listed.fail(error));
         match self.missing {
             None => Ok(listed),
-            Some(_) if self.is_unreachable && self.was_read && listed.is_empty() => Ok(listed),
             Some(error) if self.was_read => Err(error.with_listed(listed)),
             Some(error) => Err(error),
         }
@@ -97,7 +93,6 @@ impl Mirrors {
                         let error = error.with_mirror(mirror.host.clone());
                         merged.failures.push(error);
                     } else {
-                        merged.is_unreachable = is_unreachable(&error) && listed.is_none();
                         merged.missing = Some(error);
                     }
                     if let Some(listed) = listed {
@@ -122,10 +117,9 @@ impl Mirrors {
     }
 
     /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
-    /// equal manifests once. Where the registry answers with an error, so does this. Where it sends
-    /// no answer and a mirror lacks the tag, the tag does not exist: some machines reach only the
-    /// mirror. An unexpected answer of a source that lacks the tag is returned in any case, and so is
-    /// the error of a mirror.
+    /// equal manifests once. Where the registry does not answer, or answers with an error, so does
+    /// this. An unexpected answer of a source that lacks the tag is returned in any case, and so is the
+    /// error of a mirror.
     pub(super) async fn merged_tag(
         &self,
         reference: &Reference,
@@ -160,8 +154,8 @@ impl Mirrors {
                 },
             }
         }
-        if manifests.is_empty() && failed.as_ref().is_none_or(is_unreachable) {
-            failed = absent.pop().or(failed);
+        if manifests.is_empty() && failed.is_none() {
+            failed = absent.pop();
         }
         absent.retain(|error| error.remark().is_some());
         let manifests = manifests.into_iter().map(Ok);

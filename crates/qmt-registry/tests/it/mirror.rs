@@ -290,7 +290,8 @@ async fn mirrors_serve_without_the_origin() {
     let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
     client.manifest(&pin, 1 << 20).await.unwrap();
     assert!(pair.pull(&client, &blob).await.unwrap() == content);
-    assert!(client.referrers(&pin).await.unwrap().is_empty());
+    let mut error = client.referrers(&pin).await.unwrap_err();
+    assert!(error.take_listed().unwrap().is_empty(), "{error:?}");
     let error = client
         .resolve(&pair.origin.reference("acme/echo:1"))
         .await
@@ -301,10 +302,15 @@ async fn mirrors_serve_without_the_origin() {
         .resolve(&pair.origin.reference("acme/echo:1"))
         .await
         .unwrap();
-    // It decides about missing tags, too: a missing signature tag is not an outage.
+    // The origin may have what the mirror lacks.
     let lacking = pair.origin.reference("acme/echo:2");
     let error = authoritative.resolve(&lacking).await.unwrap_err();
-    assert!(error.is_not_found(), "{error:?}");
+    assert!(error.is_network(), "{error:?}");
+    let (hint, mirror) = (error.hint().unwrap(), pair.mirror.host());
+    assert!(
+        hint.ends_with(&format!("its mirrors do not have it: `{mirror}`")),
+        "{hint}"
+    );
     let error = pair.client().resolve(&lacking).await.unwrap_err();
     assert!(error.is_network(), "{error:?}");
 }
@@ -354,7 +360,7 @@ async fn a_mirror_has_its_own_credential() {
 }
 
 /// A pull-through cache that is authoritative for tags and has no lists hides no referrer of its
-/// origin; where the origin can't be reached, its answer counts.
+/// origin; an origin that can't be reached is an error, which has the list of the mirror.
 #[tokio::test]
 async fn an_empty_list_of_a_mirror_is_not_final() {
     let pair = Pair::start().await;
@@ -375,7 +381,9 @@ async fn an_empty_list_of_a_mirror_is_not_final() {
     assert_eq!(listed[0].digest(), referrer.digest());
     pair.origin
         .fault(Fault::on("GET", "*").drop_connection(Cut::Reset));
-    assert!(client.referrers(&pin).await.unwrap().is_empty());
+    let mut error = client.referrers(&pin).await.unwrap_err();
+    assert!(error.is_network(), "{error:?}");
+    assert!(error.take_listed().unwrap().is_empty());
 }
 
 /// What a mirror or the registry refuses hides nothing that another source lists, and is reported
