@@ -296,6 +296,11 @@ pub fn detect(bytes: &[u8], declared: Option<&MediaType>) -> Result<MediaType, M
     let named = header.media_type();
     let detected = named.clone().unwrap_or_else(|| by_fields.clone());
     if let Some(declared) = declared.filter(|declared| **declared != detected) {
+        let is_of_that_form = is_index(declared) || is_manifest(declared);
+        if named.is_none() && is_of_that_form && is_index(declared) == is_index(&by_fields) {
+            let declared = declared.clone();
+            return Err(ManifestError::MissingMediaType { declared });
+        }
         return Err(ManifestError::MediaTypeMismatch {
             declared: declared.clone(),
             found: detected,

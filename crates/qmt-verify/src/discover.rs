@@ -48,10 +48,10 @@ impl Default for DiscoveryOptions {
 }
 
 impl DiscoveryOptions {
-    /// The repository to look in instead of the image's own.
-    #[cfg(feature = "sigstore")]
-    pub(crate) fn repository(&self) -> Option<&Repository> {
-        self.repository.as_ref()
+    /// The repository to look in for signatures of the image in `own`: a layout has them itself.
+    pub(crate) fn searched<'a>(&'a self, own: &'a Repository) -> &'a Repository {
+        let other = self.repository.as_ref();
+        other.filter(|_| own.layout().is_none()).unwrap_or(own)
     }
 
     /// Does not wait for attestations much longer than for signatures.
@@ -61,7 +61,8 @@ impl DiscoveryOptions {
         self
     }
 
-    /// Looks in `repository` instead of the image's own: cosign's `COSIGN_REPOSITORY`.
+    /// Looks in `repository` instead of the image's own: cosign's `COSIGN_REPOSITORY`. Signatures of
+    /// an image in a layout are in that layout.
     #[must_use]
     pub fn with_repository(mut self, repository: Repository) -> Self {
         self.repository = Some(repository);
@@ -141,7 +142,7 @@ pub async fn discover(
     // The rest of the time is for fetching layers, however slow the places are.
     let listing = after(options.deadline.mul_f64(LISTING_SHARE));
     let deadline = after(options.deadline);
-    let repository = options.repository.as_ref().unwrap_or(subject.repository());
+    let repository = options.searched(subject.repository());
     let searched = PinnedReference::new(repository.clone(), subject.digest().clone());
     let search = Search::new(registry, searched, options.caps, listing);
     let signature_tag = options.tag(subject.digest(), ".sig")?;

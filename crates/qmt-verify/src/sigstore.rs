@@ -199,9 +199,7 @@ impl SigstoreVerifier {
             signatures: &self.signatures,
             trust: self.trust.describe(),
             subject,
-            searched: self
-                .discovery
-                .repository()
+            searched: Some(self.discovery.searched(repository))
                 .filter(|searched| *searched != repository),
             scope,
             policy,

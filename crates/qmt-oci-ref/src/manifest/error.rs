@@ -46,6 +46,13 @@ pub enum ManifestError {
         /// The media type by content.
         found: MediaType,
     },
+    /// It has no `mediaType`, and documents of the declared type have one:
+    /// <https://github.com/distribution/distribution/blob/v2.8.3/docs/spec/manifest-v2-2.md>
+    #[error("it is declared as `{declared}`, and has no `mediaType`, which that format requires")]
+    MissingMediaType {
+        /// The media type by header.
+        declared: MediaType,
+    },
     /// The media type is not that of a manifest or index.
     #[error("its media type is `{media_type}`, not that of an image manifest or index")]
     NotAnImage {

@@ -37,6 +37,26 @@ fn read(media_type: &str, text: &str) -> Result<Document, ManifestError> {
     Document::read(&MediaType::from(media_type), text.as_bytes(), &limits)
 }
 
+/// Docker's documents have a `mediaType`, as docker and skopeo require.
+#[test]
+fn a_docker_document_without_media_type_is_called_that() {
+    for (body, header) in [
+        (manifest(&[], ""), DOCKER_MANIFEST),
+        (
+            r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(),
+            DOCKER_INDEX,
+        ),
+    ] {
+        let header = MediaType::from(header);
+        let error = detect(body.as_bytes(), Some(&header)).unwrap_err();
+        assert!(
+            matches!(error, ManifestError::MissingMediaType { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("has no `mediaType`"), "{error}");
+    }
+}
+
 #[test]
 fn header_and_content_that_agree_are_accepted() {
     for (content, media_type) in [
@@ -84,7 +104,6 @@ fn ambiguous_documents_are_refused() {
         (typed(MANIFEST, OCI_MANIFEST), OCI_INDEX),
         (typed(INDEX, OCI_MANIFEST), OCI_MANIFEST),
         (MANIFEST.to_owned(), OCI_INDEX),
-        (MANIFEST.to_owned(), DOCKER_MANIFEST),
         (INDEX.to_owned(), OCI_MANIFEST),
     ] {
         let error = detected(&content, header).unwrap_err();

@@ -62,7 +62,7 @@ pub struct OciConfig {
     pub policy: Vec<PolicyConfig>,
     /// What to do if no constraint is given.
     pub identity: IdentityRule,
-    /// A repository that stores the signatures, instead of that of each image.
+    /// A repository that stores the signatures of images in registries, instead of that of each image.
     pub signature_repository: Option<String>,
     /// When a tag is resolved again.
     pub pull_policy: PullPolicy,

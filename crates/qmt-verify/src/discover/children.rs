@@ -39,7 +39,7 @@ pub(super) async fn first_signed(
         let inner = level.iter().filter(|child| is_index(child.media_type()));
         let inner = inner.map(|child| at(subject.repository(), child));
         indexes = inner.take(INDEXES_MAX.min(left)).collect();
-        let repository = options.repository.as_ref().unwrap_or(subject.repository());
+        let repository = options.searched(subject.repository());
         let signed = stream::iter(level)
             .map(|child| is_signed(registry, at(repository, &child), options, deadline).boxed())
             .buffered(CHILDREN_AT_ONCE);

@@ -400,6 +400,27 @@ async fn an_index_whose_child_is_signed() {
     check(&verifier, &root, &look(&memory, &root).await).unwrap();
 }
 
+/// A layout holds the signatures of its images, so they are not searched in another repository.
+#[tokio::test]
+async fn signatures_of_a_layout_are_in_the_layout() {
+    let sigstore = PrivateSigstore::new();
+    let elsewhere = "signatures.example/all".parse().unwrap();
+    let options = DiscoveryOptions::default().with_repository(elsewhere);
+    let verifier =
+        verifier(&sigstore, any_of(vec![dev_authority()])).with_discovery(options.clone());
+    let layout = Repository::of_layout(std::path::Path::new("/images/layout"));
+    let image = PinnedReference::new(layout, subject().digest().clone());
+    let mut memory = Memory::default();
+    let evidence = discover(&memory, &image, &options).await.unwrap();
+    let requests = memory.requests().join(" ");
+    assert!(!requests.contains("signatures.example"), "{requests}");
+    let error = check(&verifier, &image, &evidence).unwrap_err();
+    assert!(!error.to_string().contains("signatures.example"), "{error}");
+    memory.put(&good_tag(&sigstore));
+    let evidence = discover(&memory, &image, &options).await.unwrap();
+    check(&verifier, &image, &evidence).unwrap();
+}
+
 /// DIG-10: of indexes within indexes, the children of two levels are searched, as an image is selected
 /// from them. What lies deeper, or is listed in a crowd of indexes, costs nothing.
 #[tokio::test]
