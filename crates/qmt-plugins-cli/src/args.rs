@@ -3,11 +3,12 @@
 mod cache;
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use qmt_plugins::oci_ref::{Platform, manifest, text};
+use qmt_plugins::config::expand_path;
+use qmt_plugins::oci_ref::{Platform, manifest};
 
 pub(crate) use self::cache::{CacheCommand, Export, Prune};
 use crate::command::project_name;
@@ -177,7 +178,7 @@ pub(crate) struct Add {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Signer {
     /// A public key, in PEM.
-    #[arg(long, value_name = "FILE", group = "signer", value_parser = key_file())]
+    #[arg(long, value_name = "FILE", group = "signer", value_parser = file())]
     pub(crate) key: Option<PathBuf>,
     /// The identity in the certificate.
     #[arg(
@@ -234,7 +235,7 @@ pub(crate) struct Run {
     #[arg(long, short, conflicts_with = "input_file", allow_hyphen_values = true)]
     pub(crate) input: Option<String>,
     /// The input, from a file; `-` is stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file())]
     pub(crate) input_file: Option<PathBuf>,
     /// Runs an image that is not in the config without verifying its signature.
     #[arg(long, conflicts_with_all = ["key", "certificate_identity"])]
@@ -252,7 +253,7 @@ pub(crate) struct Publish {
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// The Wasm module.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file())]
     pub(crate) wasm: Option<PathBuf>,
     /// A shared library and its platform, such as `linux/amd64=libplugin.so`; can be repeated.
     #[arg(long, value_name = NATIVE, value_parser = native_file())]
@@ -268,7 +269,7 @@ pub(crate) struct Publish {
     pub(crate) image_version: Option<String>,
     /// Signs with this private key, in cosign's bundle format, without a transparency log entry:
     /// PKCS #8 in PEM, or cosign's format with its password in `COSIGN_PASSWORD`.
-    #[arg(long, value_name = "FILE", value_parser = key_file())]
+    #[arg(long, value_name = "FILE", value_parser = file())]
     pub(crate) sign_key: Option<PathBuf>,
 }
 
@@ -328,6 +329,7 @@ pub(crate) enum ConfigCommand {
     /// Checks the config, keys and trust material.
     Check {
         /// The config file. Default: as for other commands.
+        #[arg(value_parser = file())]
         file: Option<PathBuf>,
     },
     /// Prints the JSON schema of the config.
@@ -343,8 +345,10 @@ fn native_file() -> impl TypedValueParser<Value = (Platform, PathBuf)> {
 
 fn native(value: &OsStr) -> Result<(Platform, PathBuf), String> {
     let named = split_once(value).filter(|(_, file)| !file.is_empty());
-    let named = named.and_then(|(platform, file)| Some((platform_of(platform)?, file.into())));
-    named.ok_or_else(|| format!("expected {NATIVE}, such as linux/amd64=libplugin.so"))
+    let named = named.and_then(|(platform, file)| Some((platform_of(platform)?, file)));
+    let (platform, file) =
+        named.ok_or_else(|| format!("expected {NATIVE}, such as linux/amd64=libplugin.so"))?;
+    Ok((platform, expand_path(Path::new(file))?))
 }
 
 /// Splits at the first equals sign.
@@ -364,14 +368,9 @@ fn split_once(value: &OsStr) -> Option<(&str, &OsStr)> {
     Some((before, OsStr::new(after)))
 }
 
-/// Parses the path of a key, and refuses the key itself.
-fn key_file() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().try_map(|value| {
-        if text::is_key_material(&value.to_string_lossy()) {
-            return Err("it is a key; write it to a file, and name that file");
-        }
-        Ok(PathBuf::from(value))
-    })
+/// Parses the path of a file as one of the config. Shells expand no `~` in `--key=~/cosign.pub`.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|value| expand_path(Path::new(&value)))
 }
 
 /// Parses `OS/ARCH[/VARIANT]`.

@@ -3,7 +3,9 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use qmt_plugins::config::{AuthorityConfig, Config, ConfigError, ConfigFile, TransparencyRule};
+use qmt_plugins::config::{
+    AuthorityConfig, Config, ConfigError, ConfigFile, TransparencyRule, expand_path,
+};
 use qmt_plugins::verify::VerifyError;
 use qmt_plugins::verify::report::RejectionCode;
 use qmt_plugins::{Error, ErrorKind, Event, LockMode, PluginHost, PluginHostBuilder, Target};
@@ -226,20 +228,23 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         oci.trust_only(if root == "embedded" {
             root.clone()
         } else {
-            here(&PathBuf::from(root)).display().to_string()
+            let path = expand_path(Path::new(root)).map_err(Failure::usage)?;
+            here(&path).display().to_string()
         });
     }
     file.with_config(config).map_err(|error| match error {
         // The config alone is valid, so no lines for it are proposed.
-        ConfigError::Contradiction { rule, .. } => {
-            let hint = "`--trusted-root` names the trust root that certificates and log entries need; \
-                        with `--insecure-ignore-tlog`, `--key` needs none";
-            let rule = rule.lines().next().unwrap_or_default().trim_end_matches(':');
-            Failure::Usage {
-                message: format!("the options can't be used with this config: {rule}"),
-                hint: trusts_keys_alone.then(|| hint.to_owned()),
-            }
-        }
+        ConfigError::Contradiction { .. } if trusts_keys_alone => Failure::Usage {
+            message: "the options require a trust root, and the config names none".to_owned(),
+            hint: Some(
+                "`--trusted-root` names the trust root that certificates and log entries need; with \
+                 `--insecure-ignore-tlog`, `--key` needs none"
+                    .to_owned(),
+            ),
+        },
+        ConfigError::Contradiction { key, rule, .. } => Failure::usage(format!(
+            "the options can't be used with this config: `{key}`: {rule}"
+        )),
         error => Error::from(error).into(),
     })
 }

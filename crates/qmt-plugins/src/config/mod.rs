@@ -33,6 +33,7 @@ pub use self::oci::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, PullPolicy,
     SignedNameRule, TransparencyRule,
 };
+pub use self::path::expand as expand_path;
 pub(crate) use self::provider::NativeDenial;
 pub use self::provider::{AllowConfig, LimitsConfig, NativeRule, ProviderConfig};
 pub use self::registry::RegistryConfig;

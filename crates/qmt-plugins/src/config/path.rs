@@ -103,12 +103,13 @@ fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
     paths
 }
 
-/// Turns a path as it is written into one for the operating system. It can still be relative.
+/// Turns a path as users write it into one for the operating system: `~/…` is in the home folder, and
+/// `file:` URLs are paths. It can still be relative.
 ///
 /// # Errors
 ///
 /// The rule that the path breaks.
-pub(crate) fn expand(path: &Path) -> Result<PathBuf, &'static str> {
+pub fn expand(path: &Path) -> Result<PathBuf, &'static str> {
     if text::is_key_material(&path.to_string_lossy()) {
         return Err("it is the content of a file; write that to a file, and name the file here");
     }
