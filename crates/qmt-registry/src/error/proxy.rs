@@ -1,8 +1,9 @@
 //! Why a proxy could not be used.
 
-use qmt_oci_ref::RegistryErrorKind;
+use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
 use super::text::suffix;
+use super::tls::or_ca_file;
 use crate::BoxError;
 use crate::redact::RedactedUrl;
 
@@ -27,6 +28,22 @@ pub enum ProxyError {
         /// Why the connection failed.
         reason: &'static str,
         /// What the HTTP client reports, its URL removed.
+        source: BoxError,
+    },
+    /// The certificate of the proxy is not accepted.
+    #[error("the proxy `{proxy}` can't be used to reach `{url}`: its certificate is not accepted")]
+    Certificate {
+        /// The proxy.
+        proxy: RedactedUrl,
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The registry, whose options apply.
+        host: RegistryHost,
+        /// Whether the registry is used over plain HTTP, so that it has no `ca_file`.
+        plain_http: bool,
+        /// Whether no trusted authority issued the certificate.
+        unknown_issuer: bool,
+        /// What the TLS client reports.
         source: BoxError,
     },
     /// The proxy itself answered with an error.
@@ -57,6 +74,7 @@ impl ProxyError {
             Self::Failed { retryable, .. } => RegistryErrorKind::Network {
                 retryable: *retryable,
             },
+            Self::Certificate { .. } => RegistryErrorKind::Network { retryable: false },
             // What a gateway may not answer the next time.
             Self::Answer { status, .. } => RegistryErrorKind::Network {
                 retryable: matches!(status, 502..=504),
@@ -72,6 +90,18 @@ impl ProxyError {
                  `http://USER:PASSWORD@…`; methods other than Basic, such as NTLM, are not supported; \
                  {SETTINGS}"
             ),
+            Self::Certificate {
+                host,
+                plain_http,
+                unknown_issuer: true,
+                ..
+            } => format!(
+                "add the certificate of the proxy's authority to the system's certificates{}",
+                or_ca_file(host, *plain_http)
+            ),
+            Self::Certificate { proxy, .. } => {
+                format!("the operator of `{proxy}` must replace the certificate")
+            }
             Self::Failed { .. } | Self::Answer { .. } | Self::Variable { .. } => {
                 SETTINGS.to_owned()
             }

@@ -243,7 +243,8 @@ impl TlsError {
 const SYSTEM: &str = "add it to the system's certificates (`ca_file` cannot be set together with \
                       `plain_http`)";
 
-fn or_ca_file(host: &RegistryHost, plain_http: bool) -> String {
+/// How `ca_file` helps a registry with an authority that the system does not know.
+pub(super) fn or_ca_file(host: &RegistryHost, plain_http: bool) -> String {
     if plain_http {
         return String::new();
     }

@@ -297,15 +297,22 @@ async fn the_tls_of_a_proxy_is_its_own() {
     let secure = FakeRegistry::builder().tls(TlsOptions::new()).serve().await;
     for (address, expected) in [
         (plain, "write `http://`"),
-        (secure.host().to_string(), "certificate of the proxy"),
+        (secure.host().to_string(), "its certificate is not accepted"),
     ] {
         for plain_http in [true, false] {
             let error = through_url(&format!("https://user:canary@{address}"), plain_http).await;
-            let is_proxy = matches!(
-                error.detail(),
-                Some(ClientError::Proxy(ProxyError::Failed { .. }))
+            let detail = error.detail().unwrap();
+            assert!(matches!(detail, ClientError::Proxy(_)) && !error.is_retryable());
+            let hint = detail.hint().unwrap();
+            let is_certificate =
+                matches!(detail, ClientError::Proxy(ProxyError::Certificate { .. }));
+            assert_eq!(
+                is_certificate,
+                hint.contains("system's certificates"),
+                "{hint}"
             );
-            assert!(is_proxy && !error.is_retryable(), "{error:?}");
+            let has_file = hint.contains("`ca_file` in `[registries.\"registry.invalid\"]`");
+            assert_eq!(has_file, is_certificate && !plain_http, "{hint}");
             let text = error.to_string();
             assert!(text.contains(&format!("`https://{address}`")), "{text}");
             assert!(text.contains(expected), "{text}");

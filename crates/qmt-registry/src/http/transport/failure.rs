@@ -119,6 +119,20 @@ pub(crate) fn broken(
         Some(Cause::Upload(text)) => {
             return ClientError::Content(text.into());
         }
+        Some(Cause::Tls(cause @ rustls::Error::InvalidCertificate(_)))
+            if is_of_proxy
+                && let Some((endpoint, connection)) = connection
+                && let Some(proxy) = &connection.proxy =>
+        {
+            return ClientError::Proxy(ProxyError::Certificate {
+                proxy: proxy.clone(),
+                url,
+                host: endpoint.host.clone(),
+                plain_http: endpoint.options.plain_http,
+                unknown_issuer: is_about_issuer(&cause),
+                source,
+            });
+        }
         Some(Cause::Tls(cause)) if is_of_proxy => (Some(tls_of_proxy(&cause)), false),
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
         Some(Cause::Tls(cause)) if let Some((endpoint, connection)) = connection => {
@@ -249,7 +263,6 @@ fn tls_of_proxy(cause: &rustls::Error) -> &'static str {
         rustls::Error::InvalidMessage(_) => {
             "it does not use TLS; write `http://` in the URL of the proxy"
         }
-        rustls::Error::InvalidCertificate(_) => "the certificate of the proxy is not accepted",
         _ => "it refuses the TLS connection",
     }
 }
