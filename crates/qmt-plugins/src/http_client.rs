@@ -110,7 +110,9 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             if *remaining > limit.unwrap_or(0) / 10 {
                 return;
             }
-            format!("{host} allows {remaining} more pulls; log in to raise the limit")
+            format!(
+                "{host} allows {remaining} more pulls; many registries allow more after a login"
+            )
         }
         RegistryEvent::MirrorSkipped {
             mirror,

@@ -18,6 +18,14 @@ impl RedactedUrl {
         &self.0
     }
 
+    /// Whether it is plain HTTP at the host that `from` reaches by HTTPS.
+    pub(crate) fn is_downgrade_of(&self, from: &Self) -> bool {
+        let parse = |url: &Self| Url::parse(url.as_str()).ok();
+        parse(from).zip(parse(self)).is_some_and(|(from, to)| {
+            from.scheme() == "https" && to.scheme() == "http" && from.host() == to.host()
+        })
+    }
+
     /// Whether it is a URL of HTTPS.
     pub(crate) fn is_https(&self) -> bool {
         self.0.starts_with("https:")

@@ -139,6 +139,13 @@ impl ClientError {
                 ..
             } => plain_http_hint(url),
             Self::Proxy(error) => Some(error.hint()),
+            Self::RedirectRefused { from, to, .. } if to.is_downgrade_of(from) => {
+                Some(
+                    "the registry does not know that it is reached by HTTPS: its operator must set its \
+                     external URL, or the proxy in front of it the header `X-Forwarded-Proto`"
+                        .to_owned(),
+                )
+            }
             Self::Transport { proxy: Some(_), .. } | Self::Timeout { proxy: Some(_), .. } => {
                 Some(proxy::SETTINGS.to_owned())
             }

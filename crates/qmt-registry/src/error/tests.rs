@@ -128,6 +128,25 @@ fn a_host_is_named_as_in_the_config() {
     }
 }
 
+/// Behind a proxy that ends TLS, a registry may name itself by HTTP.
+#[cfg(feature = "http")]
+#[test]
+fn a_redirect_of_a_host_to_its_own_plain_http_is_explained() {
+    let from = "https://r.example/v2/a/b/blobs/c".parse().unwrap();
+    for (to, is_own) in [
+        ("http://r.example/v2/a/b/blobs/c", true),
+        ("http://r.example:8080/v2/", true),
+        ("http://store.example/c", false),
+        ("ftp://r.example/", false),
+    ] {
+        let refused = ClientError::redirect_refused(&from, &to.parse().unwrap(), "");
+        let is_explained = refused
+            .hint()
+            .is_some_and(|hint| hint.contains("X-Forwarded-Proto"));
+        assert_eq!(is_explained, is_own, "{to}");
+    }
+}
+
 /// Some shells read brackets as a pattern.
 #[test]
 fn the_host_in_a_command_is_quoted_where_a_shell_requires_it() {

@@ -29,11 +29,12 @@ pub(crate) fn upload_location(from: &Url, headers: &HeaderMap) -> Result<Url, Cl
     check_location(from, with_tls_of(from, parse_location(from, headers)?))
 }
 
-/// Corrects a URL of the same host that a server names with HTTP, without a port: many registries
-/// behind a TLS proxy know neither their scheme nor their port.
+/// Corrects a URL of the same host that a server names with HTTP, without a port or with that of
+/// `from`: many registries behind a TLS proxy do not know their scheme, or neither that nor the port.
 pub(crate) fn with_tls_of(from: &Url, mut to: Url) -> Url {
-    let is_plain = from.scheme() == "https" && to.scheme() == "http" && to.port().is_none();
-    if is_plain && from.host() == to.host() {
+    let is_plain = from.scheme() == "https" && to.scheme() == "http";
+    let is_at_port = to.port().is_none() || to.port() == from.port();
+    if is_plain && is_at_port && from.host() == to.host() {
         // These setters fail for other schemes only.
         let _ = to.set_scheme(from.scheme());
         let _ = to.set_port(from.port());

@@ -48,6 +48,11 @@ fn an_upload_to_the_same_host_keeps_https() {
             "https://a.example:8443/u",
         ),
         (
+            "https://a.example:8443/v2/",
+            "http://a.example:8443/u",
+            "https://a.example:8443/u",
+        ),
+        (
             "http://a.example/v2/",
             "http://a.example/u",
             "http://a.example/u",
