@@ -7,8 +7,9 @@
 //! 2. **Wasm**: the first entry for `wasi/wasm`, `wasip1/wasm` or `wasip2/wasm`.
 //! 3. **what an entry declares**: the first whose annotation, on the descriptor or on the manifest,
 //!    or whose layer media types say Wasm; an entry without platform may say native.
-//! 4. **last resort**: the first other entry, which may be an image built from a Dockerfile with
-//!    `/plugin.wasm` in it; only Wasm is taken from it, unless it names no platform at all.
+//! 4. **last resort**: the first other entry without a platform, else the first one, which may be an
+//!    image built from a Dockerfile with `/plugin.wasm` in it; only Wasm is taken from an entry for
+//!    another platform.
 //!
 //! `kind` in the operator's config disables the rules of the other kind. Attestations are ignored.
 //! The manifest is then classified (`image.rs`); the content is checked at extraction. A layer that

@@ -202,7 +202,11 @@ impl Selector<'_> {
                     return Ok(image);
                 }
                 None if can_be(PluginKind::Wasm) || can_be(PluginKind::Native) => {
-                    last_resort.get_or_insert(image);
+                    let is_better =
+                        |known: &Image| known.descriptor.platform().is_some() && !foreign;
+                    if last_resort.as_ref().is_none_or(is_better) {
+                        last_resort = Some(image);
+                    }
                 }
                 Some(_) | None => {}
             }

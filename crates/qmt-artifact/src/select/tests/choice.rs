@@ -416,6 +416,27 @@ fn an_absent_entry_does_not_hide_another() {
     assert!(error.is_err(), "{error:?}");
 }
 
+/// An entry without a platform may be for every host, wherever it stands; one with another platform
+/// is not for this one.
+#[test]
+fn the_last_resort_is_an_entry_without_a_platform() {
+    let store = Store::default();
+    let foreign = store.native("darwin/arm64");
+    let other = store.native("linux/s390x");
+    let free = Descriptor::of(MediaType::ImageManifest, &store.content(&other));
+    for entries in [[&foreign, &free], [&free, &foreign]] {
+        let root = store.index(&entries.map(Clone::clone));
+        let selection = store.run(store.request(&root)).unwrap();
+        assert_eq!(selection.manifest(), &free);
+    }
+    // Of equals, the first is taken.
+    let root = store.index(&[foreign.clone(), other]);
+    assert_eq!(
+        store.run(store.request(&root)).unwrap().manifest(),
+        &foreign
+    );
+}
+
 /// The config is read from the registry too, and its failure is named.
 #[tokio::test]
 async fn a_config_that_cannot_be_read_is_named() {
