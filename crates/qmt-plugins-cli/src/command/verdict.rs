@@ -25,7 +25,14 @@ pub(super) fn verdict_of(version: &VersionReport) -> String {
         Ok(_) => "which is accepted",
         Err(Error::Rollback { .. }) => "which is not proven to be newer",
         Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
-        Err(_) => "whose signatures could not be looked up",
+        Err(error) => {
+            let looked_up = "whose signatures could not be looked up";
+            let cause = messages(error).pop();
+            return cause.map_or_else(
+                || looked_up.to_owned(),
+                |cause| format!("{looked_up}: {cause}"),
+            );
+        }
     };
     verdict.to_owned()
 }

@@ -307,6 +307,9 @@ fn outdated_reports_errors_of_every_kind() {
         );
         assert_eq!(plugin["verified"], false, "{plugin:#}");
         assert_eq!(plugin["error"]["kind"], "network", "{plugin:#}");
+        let row = scene.run(&["outdated", "greet"]).stdout;
+        let (_, cause) = row.split_once("could not be looked up: ").unwrap();
+        assert!(cause.contains(&status.to_string()), "{row}");
     }
 }
 
