@@ -7,6 +7,8 @@ use qmt_oci_ref::{ReferenceError, RegistryHost, Repository};
 use crate::http::HostOptions;
 
 /// A mirror of a registry: `host`, `host/prefix`, `https://host/prefix` or `http://host/prefix`.
+///
+/// A URL can also be that of the API, as containerd has it: `https://host/v2/prefix`.
 #[derive(Clone, Debug)]
 pub struct MirrorOptions {
     pub(super) host: RegistryHost,
@@ -65,18 +67,22 @@ impl FromStr for MirrorOptions {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (plain_http, rest) = match text.strip_prefix("http://") {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix("https://").unwrap_or(text)),
-        };
+        let plain = text.strip_prefix("http://");
+        let url = plain.or_else(|| text.strip_prefix("https://"));
+        let rest = url.or_else(|| text.strip_prefix("oci://")).unwrap_or(text);
         let rest = rest.trim_end_matches('/');
-        let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = match path.strip_prefix("v2") {
+            Some("") if url.is_some() => "",
+            Some(below) if url.is_some() => below.strip_prefix('/').unwrap_or(path),
+            _ => path,
+        };
         if !prefix.is_empty() {
             // A prefix has the grammar of a repository's path.
-            Repository::from_str(rest)?;
+            Repository::from_str(&format!("{host}/{prefix}"))?;
         }
         Ok(Self::new(host.parse()?)
             .prefix(prefix)
-            .plain_http(plain_http))
+            .plain_http(plain.is_some()))
     }
 }

@@ -61,7 +61,17 @@ fn mirrors_are_read_from_text() {
     ] {
         assert!(wrong.parse::<MirrorOptions>().is_err(), "{wrong:?}");
     }
-    let error = "oci://mirror.example.com/hub".parse::<MirrorOptions>();
-    let text = error.unwrap_err().to_string();
-    assert!(text.contains("`oci://mirror.example.com/hub`"), "{text}");
+    // References begin with `oci://`, and containerd's mirrors are URLs of the API.
+    for (text, prefix) in [
+        ("oci://mirror.example.com:5000", None),
+        ("oci://mirror.example.com/hub", Some("hub")),
+        ("https://mirror.example.com/v2", None),
+        ("https://mirror.example.com/v2/hub/", Some("hub")),
+        ("https://mirror.example.com/v2hub", Some("v2hub")),
+        ("mirror.example.com/v2/hub", Some("v2/hub")),
+    ] {
+        let mirror: MirrorOptions = text.parse().unwrap();
+        assert_eq!(mirror.prefix.as_deref(), prefix, "{text}");
+        assert!(mirror.host.as_str().starts_with("mirror.example.com"));
+    }
 }
