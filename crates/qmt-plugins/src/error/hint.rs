@@ -100,10 +100,12 @@ impl Error {
                 "did you mean the image layout `oci-layout://{}`?",
                 path.display()
             )),
-            _ if let Some(name) = missing_file(self).and_then(nearest_file) => Some(format!(
-                "did you mean `{}`?",
-                escape(&name.to_string_lossy())
-            )),
+            _ if let Some(missing) = missing_file(self)
+                && let Some(name) = nearest_file(missing, layout_error(self).is_some()) =>
+            {
+                let name = name.to_string_lossy();
+                Some(format!("did you mean `{}`?", escape(&name)))
+            }
             Self::Config(error) => error.hint().map(str::to_owned),
             Self::UnknownPlugin { nearest: None, .. } => Some(
                 "an image is named with its registry, such as `ghcr.io/my-org/my-plugin:1`, and a \
@@ -204,14 +206,16 @@ fn layout_error(error: &Error) -> Option<&LayoutError> {
 }
 
 /// Returns the path with the most similar name in the same folder.
-fn nearest_file(missing: &Path) -> Option<PathBuf> {
+fn nearest_file(missing: &Path, can_be_folder: bool) -> Option<PathBuf> {
     let name = missing.file_name()?.to_str()?;
     let folder = missing.parent()?;
     // The folder of a plain name is an empty path.
     let entries = Path::new(".").join(folder).read_dir().ok()?;
-    let names = entries
+    let files = entries
         .take(NAMES_MAX)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        .flatten()
+        .filter(|entry| can_be_folder || !entry.path().is_dir());
+    let names = files.filter_map(|entry| entry.file_name().into_string().ok());
     let names: Vec<String> = names.collect();
     // A link that leads nowhere has the name itself.
     let others = names

@@ -110,6 +110,8 @@ fn a_missing_file_has_the_nearest_name_as_its_hint() {
     for name in ["greeter.wasm", "plugins.toml", "cosign.pub", "saved"] {
         std::fs::write(path(name), "").unwrap();
     }
+    // A folder is no file, however near its name is.
+    std::fs::create_dir(path("greetr.wasm")).unwrap();
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
     let file = |name: &str, source| Error::File {
         plugin: "p".to_owned(),
