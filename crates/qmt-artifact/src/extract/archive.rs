@@ -226,6 +226,11 @@ pub(super) fn starts_archive(prefix: &[u8]) -> bool {
     prefix.len() >= 512 && is_readable().unwrap_or(false)
 }
 
+/// Reports whether `prefix` has the magic of an archive, which may be damaged nevertheless.
+pub(super) fn has_magic(prefix: &[u8]) -> bool {
+    prefix.get(257..262) == Some(b"ustar")
+}
+
 fn kind_of(header: &Header) -> Result<EntryKind, Failure> {
     Ok(EntryKind::Other(match header.entry_type() {
         // What a contiguous file is on systems without such files.

@@ -1,17 +1,17 @@
 //! The blocking side: goes through layers from the top down and takes one file out of them.
 
-use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester};
+use qmt_oci_ref::{Digest, DigestAlgorithm, Digester};
 
 use super::archive::{Entries, Entry, EntryKind};
 use super::candidate::{Content, Matcher, Rank, is_apple_double};
 use super::decode::{Chunks, Unpacked};
 use super::encoding::{Encoding, MAGIC_BYTES};
 use super::failure::Failure;
+use super::file::{LayerTask, Promise};
 use super::link::Link;
 use super::whiteout::{Hidden, Meaning};
 use super::{ExtractSink, LISTED, path};
 use crate::error::{ArtifactError, escaped};
-use crate::file_rule::FileRule;
 use crate::limits::ExtractLimits;
 use crate::problem::{ContentProblem, LayerProblem};
 use crate::sniff::SNIFF_BYTES;
@@ -52,37 +52,6 @@ pub(super) struct Chosen {
     pub(super) content: Content,
     pub(super) digest: Digest,
     pub(super) size: u64,
-}
-
-/// How one layer is read.
-pub(super) struct LayerTask {
-    pub(super) layer: Descriptor,
-    pub(super) promise: Promise,
-    pub(super) diff_id: Option<Digest>,
-    /// The file to look for in a layer that is an archive although it should be the file.
-    pub(super) packed_file: FileRule,
-    /// The title of a layer that may be a file although its media type is an archive's: artifact
-    /// clients call any file `…layer.v1.tar` by default.
-    pub(super) title: Option<String>,
-    pub(super) is_only_layer: bool,
-}
-
-/// What the media type of a layer promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Promise {
-    /// The layer is the file itself. Without a title, the content may say otherwise.
-    File,
-    /// It is an archive. How that is encoded is shown by its first bytes.
-    Archive(Encoding),
-    /// Nothing.
-    Nothing,
-}
-
-impl LayerTask {
-    /// Reports whether the layer may be a file of any content.
-    pub(super) fn may_be_file(&self) -> bool {
-        !matches!(self.promise, Promise::Archive(_)) || self.title.is_some()
-    }
 }
 
 /// What one archive holds of the names looked for.

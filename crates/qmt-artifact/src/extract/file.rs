@@ -3,19 +3,46 @@
 //! artifact put` calls it `application/octet-stream`. A title is compared like the name of an
 //! archive's entry, and is never used as a path either.
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, Digester, PluginKind};
+use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester, PluginKind};
 
-use super::archive::starts_archive;
+use super::archive::{has_magic, starts_archive};
 use super::candidate::{Content, Matcher, Rank};
 use super::decode::Chunks;
 use super::encoding::Encoding;
-use super::extraction::{Chosen, Extraction, LayerTask, Promise, note};
+use super::extraction::{Chosen, Extraction, note};
 use super::failure::Failure;
 use super::path::{is_plain, normalized, split};
 use crate::error::{ArtifactError, at_most, escaped};
 use crate::file_rule::FileRule;
 use crate::problem::{ContentProblem, LayerProblem, Limit};
 use crate::sniff::{SNIFF_BYTES, Sniffed, sniff};
+
+/// How one layer is read.
+pub(super) struct LayerTask {
+    pub(super) layer: Descriptor,
+    pub(super) promise: Promise,
+    pub(super) diff_id: Option<Digest>,
+    /// The file to look for in a layer that is an archive although it should be the file.
+    pub(super) packed_file: FileRule,
+    /// The title of a layer that may be a file although its media type is an archive's: artifact
+    /// clients call any file `…layer.v1.tar` by default.
+    pub(super) title: Option<String>,
+    pub(super) is_only_layer: bool,
+    /// Whether the image does not list what its layers unpack to, so that they need not be those of a
+    /// file system. Of several such layers, one that is not an archive is skipped.
+    pub(super) is_of_artifact: bool,
+}
+
+/// What the media type of a layer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// The layer is the file itself. Without a title, the content may say otherwise.
+    File,
+    /// It is an archive. How that is encoded is shown by its first bytes.
+    Archive(Encoding),
+    /// Nothing.
+    Nothing,
+}
 
 impl Matcher {
     /// Returns the rank of a layer with this title, if the title names a plugin.
@@ -37,14 +64,22 @@ pub(crate) fn path_of_title(title: &str) -> Option<Vec<u8>> {
 }
 
 impl LayerTask {
+    /// Reports whether the layer may be a file of any content.
+    pub(super) fn may_be_file(&self) -> bool {
+        !matches!(self.promise, Promise::Archive(_)) || self.title.is_some()
+    }
+
     /// Distinguishes a file from an archive by its first bytes.
     pub(super) fn is_file(&self, prefix: &[u8]) -> bool {
         // Text may be the name of an archive's first entry.
         let is_known = !matches!(sniff(prefix), None | Some(Sniffed::WasmText));
         match (is_known, self.may_be_file()) {
             (true, true) => true,
-            (false, false) => false,
-            _ => !starts_archive(prefix),
+            (false, false) => {
+                let is_optional = self.is_of_artifact && !self.is_only_layer;
+                is_optional && !starts_archive(prefix) && !has_magic(prefix)
+            }
+            (true, false) | (false, true) => !starts_archive(prefix),
         }
     }
 

@@ -32,8 +32,9 @@ use self::candidate::Matcher;
 pub use self::candidate::kind_of;
 use self::decode::{Chunks, Deadline};
 use self::encoding::Encoding;
-use self::extraction::{Chosen, Extraction, LayerTask, Promise};
+use self::extraction::{Chosen, Extraction};
 use self::failure::Failure;
+use self::file::{LayerTask, Promise};
 use crate::error::{ArtifactError, at_most, escaped};
 use crate::file_rule::FileRule;
 use crate::limits::ExtractLimits;
@@ -309,6 +310,7 @@ fn task(
         packed_file: selection.packed_file.clone(),
         title: title.map(str::to_owned),
         is_only_layer: selection.layers.len() == 1,
+        is_of_artifact: selection.diff_ids.is_empty(),
     })
 }
 

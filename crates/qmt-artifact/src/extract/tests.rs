@@ -28,4 +28,5 @@ mod links;
 mod mutants;
 mod names;
 mod titles;
+mod untitled;
 mod wasm_layers;
