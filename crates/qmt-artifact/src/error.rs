@@ -176,7 +176,7 @@ pub enum ArtifactError {
         "no layer is or holds {looked_for}{}{}{}{}",
         suggestion("`file = \"…\"` could name", similar),
         suggestion("the layers hold", if similar.is_empty() { others } else { &[] }),
-        suggestion("the layers are files, and `file = \"…\"` chooses one by its title", titles),
+        suggestion("the layers are files, and `file = \"…\"` chooses one", titles),
         note.as_deref().map(|note| format!("; {note}")).unwrap_or_default()
     )]
     NoFile {

@@ -74,7 +74,8 @@ impl SelectionRequest {
         self
     }
 
-    /// Names the file of the image that is the plugin; `None` leaves it to [`FileRule`].
+    /// Names the file of the image that is the plugin, or by its digest a layer that is one; `None`
+    /// leaves it to [`FileRule`].
     pub fn with_file(mut self, file: Option<String>) -> Self {
         self.file = file;
         self

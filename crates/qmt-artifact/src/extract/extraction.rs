@@ -356,9 +356,10 @@ pub(super) fn check_parents(path: &[u8], hidden: &Hidden) -> Result<(), LayerPro
     Err(LayerProblem::ParentNotDirectory { name, parent })
 }
 
-/// Keeps a name for an error that lists some.
+/// Keeps a name for an error that lists some, each once.
 pub(super) fn note(names: &mut Vec<String>, name: &[u8]) {
-    if names.len() < LISTED {
-        names.push(escaped(name));
+    let name = escaped(name);
+    if names.len() < LISTED && !names.contains(&name) {
+        names.push(name);
     }
 }

@@ -140,6 +140,10 @@ impl Extraction {
             note(&mut self.other_titles, name.as_bytes());
             return Ok(());
         };
+        let chosen = self.chosen.as_ref().map(|chosen| &*chosen.path);
+        if task.title.is_none() && chosen == Some(name.as_bytes()) {
+            return Ok(()); // The manifest lists this blob twice.
+        }
         let content = self.consider(name.as_bytes(), rank, chunks.peek(SNIFF_BYTES)?)?;
         let Some(content) = content else {
             if rank == Rank::AnyLayer {

@@ -21,7 +21,7 @@ pub(crate) mod path;
 mod whiteout;
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::{fmt, io};
 
 use futures_util::StreamExt as _;
@@ -254,10 +254,13 @@ fn order<'a>(
         return Ok(order);
     }
     let rank = |layer: &Descriptor| matcher.rank_of_title(title(layer)?);
-    let mut titles = BTreeSet::new();
+    let mut titles = BTreeMap::new();
     for (_, layer) in &order {
         let path = title(layer).and_then(file::path_of_title);
-        if rank(layer).is_some() && !titles.insert(path) {
+        if rank(layer).is_some()
+            && let Some(other) = titles.insert(path, layer.digest())
+            && other != layer.digest()
+        {
             let duplicate = title(layer).unwrap_or_default();
             return Err(ArtifactError::SameTitle {
                 digest: selection.manifest.digest().clone(),

@@ -4,7 +4,7 @@ use qmt_oci_ref::manifest::Manifest;
 use qmt_oci_ref::{Descriptor, Platform, PluginKind, text};
 
 use super::config::{ImageConfig, is_image_config};
-use super::layers::{readable, wasm_names};
+use super::layers::{is_wasm_layer, readable, wasm_names};
 use super::{Selection, Selector, check_content, unreadable};
 use crate::error::{ArtifactError, at_most};
 use crate::extract::candidate::Matcher;
@@ -47,7 +47,11 @@ struct Class {
 impl Selector<'_> {
     /// Decides the kind of an image, the layers to read and the file to look for.
     pub(super) async fn classify(mut self, image: Image) -> Result<Selection, ArtifactError> {
-        let is_raw = self.is_raw(&image.manifest);
+        let chosen = self.layer_by_digest(&image.manifest)?;
+        let is_raw = match &chosen {
+            Some(layer) => is_wasm_layer(layer),
+            None => self.is_raw(&image.manifest),
+        };
         let declared = declared_kind(&image, is_raw)?;
         let Image {
             descriptor,
@@ -68,13 +72,20 @@ impl Selector<'_> {
             None => class.because.to_owned(),
         });
         let required = class.required.or(self.request.kind);
-        let named = self.request.file.clone().map(FileRule::Named);
+        let named = match &chosen {
+            Some(_) => None,
+            None => self.request.file.clone().map(FileRule::Named),
+        };
         let packed_file = named.clone().unwrap_or(FileRule::Wasm);
         let (layers, diff_ids, file) = if is_raw {
-            let layer = self.wasm_layer(&descriptor, &manifest)?;
+            let layer = match chosen {
+                Some(layer) => layer,
+                None => self.wasm_layer(&descriptor, &manifest)?,
+            };
             (vec![layer], Vec::new(), FileRule::Layer)
         } else {
             let file = named.unwrap_or(match required {
+                _ if chosen.is_some() => FileRule::Layer,
                 Some(PluginKind::Wasm) => FileRule::Wasm,
                 Some(PluginKind::Native) => FileRule::Native,
                 None => FileRule::Either,
@@ -85,7 +96,9 @@ impl Selector<'_> {
                 host: self.request.host.clone(),
             };
             let diff_ids = config.into_diff_ids();
-            let (layers, diff_ids) = readable(descriptor.digest(), &manifest, diff_ids, &matcher)?;
+            let image = descriptor.digest();
+            let (layers, diff_ids) =
+                readable(image, &manifest, diff_ids, &matcher, chosen.as_ref())?;
             (layers, diff_ids, file)
         };
         let left_out = if is_raw {

@@ -1,6 +1,8 @@
 //! Which layers of a manifest are read: one that is Wasm by its media type, or those that can hold
 //! the plugin.
 
+use std::collections::BTreeSet;
+
 use qmt_oci_ref::manifest::Manifest;
 use qmt_oci_ref::{Descriptor, Digest, MediaType, PluginKind};
 
@@ -45,6 +47,22 @@ impl Selector<'_> {
         }
     }
 
+    /// Returns the layer that the `file` of the config names by its digest; `None` if it is a path.
+    pub(super) fn layer_by_digest(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<Option<Descriptor>, ArtifactError> {
+        let file = self.request.file.as_deref();
+        let Some(digest) = file.and_then(|file| file.parse::<Digest>().ok()) else {
+            return Ok(None);
+        };
+        let mut layers = manifest.layers().iter();
+        match layers.find(|layer| *layer.digest() == digest) {
+            Some(layer) => Ok(Some(layer.clone())),
+            None => Err(no_file(&digest.to_string(), wasm_names(manifest))),
+        }
+    }
+
     /// Returns the one Wasm layer: the one whose title is the file looked for, or the only one. If
     /// the config names the file, the only one must not have another title.
     pub(super) fn wasm_layer(
@@ -53,7 +71,7 @@ impl Selector<'_> {
         manifest: &Manifest,
     ) -> Result<Descriptor, ArtifactError> {
         let layers = manifest.layers().iter();
-        let wasm: Vec<_> = layers.filter(|layer| is_wasm_layer(layer)).collect();
+        let wasm = distinct(layers.filter(|layer| is_wasm_layer(layer)).collect());
         let file = self.request.file.as_deref();
         let named = match file {
             Some(file) => titled(manifest, file),
@@ -71,13 +89,10 @@ impl Selector<'_> {
                 digest: image.digest().clone(),
                 title: name(first),
             }),
-            ([], all, Some(file)) if all.iter().all(is_titled) => Err(ArtifactError::NoFile {
-                looked_for: FileRule::Named(file.to_owned()).to_string(),
-                similar: Vec::new(),
-                others: Vec::new(),
-                titles: manifest.layers().iter().take(LISTED).map(name).collect(),
-                note: None,
-            }),
+            ([], all, Some(file)) if all.iter().all(is_titled) => {
+                let titles = manifest.layers().iter().take(LISTED).map(name);
+                Err(no_file(file, titles.collect()))
+            }
             ([], [only], _) => Ok((*only).clone()),
             _ => Err(ArtifactError::SeveralFiles {
                 names: wasm_names(manifest),
@@ -93,14 +108,29 @@ pub(super) fn has_wasm_layer(manifest: &Manifest) -> bool {
 
 /// Returns the titles of the Wasm layers, or the digests of those without one, for messages.
 pub(super) fn wasm_names(manifest: &Manifest) -> Vec<String> {
-    let wasm = manifest
-        .layers()
-        .iter()
-        .filter(|layer| is_wasm_layer(layer));
-    wasm.take(LISTED).map(name).collect()
+    let layers = manifest.layers().iter();
+    let wasm = distinct(layers.filter(|layer| is_wasm_layer(layer)).collect());
+    wasm.into_iter().take(LISTED).map(name).collect()
 }
 
-fn is_wasm_layer(layer: &Descriptor) -> bool {
+/// Removes layers of the same content as an earlier one: a manifest may list a blob twice.
+fn distinct(mut layers: Vec<&Descriptor>) -> Vec<&Descriptor> {
+    let mut digests = BTreeSet::new();
+    layers.retain(|layer| digests.insert(layer.digest()));
+    layers
+}
+
+fn no_file(file: &str, titles: Vec<String>) -> ArtifactError {
+    ArtifactError::NoFile {
+        looked_for: FileRule::Named(file.to_owned()).to_string(),
+        similar: Vec::new(),
+        others: Vec::new(),
+        titles,
+        note: None,
+    }
+}
+
+pub(super) fn is_wasm_layer(layer: &Descriptor) -> bool {
     let media_type = layer.media_type().as_ref();
     WASM_LAYERS
         .iter()
@@ -113,20 +143,25 @@ fn titled<'a>(manifest: &'a Manifest, file: &str) -> Vec<&'a Descriptor> {
         let title = layer.annotation(TITLE).and_then(path_of_title);
         title.as_deref() == Some(file.as_bytes())
     };
-    manifest.layers().iter().filter(is_named).collect()
+    distinct(manifest.layers().iter().filter(is_named).collect())
 }
 
 /// Returns the layers that can hold a plugin by their media type or title, lowest first, and what
-/// each unpacks to if the config says so. Wasm layers are not among them.
+/// each unpacks to if the config says so. Wasm layers are not among them. `chosen` is the only one, if the
+/// config names a layer by its digest.
 pub(super) fn readable(
     digest: &Digest,
     manifest: &Manifest,
     diff_ids: Vec<Digest>,
     matcher: &Matcher,
+    chosen: Option<&Descriptor>,
 ) -> Result<(Vec<Descriptor>, Vec<Digest>), ArtifactError> {
     let all = manifest.layers();
     let is_named = |title: &str| matcher.rank_of_title(title).is_some();
     let is_readable = |layer: &&Descriptor| {
+        if let Some(chosen) = chosen {
+            return layer.digest() == chosen.digest();
+        }
         let is_named = layer.annotation(TITLE).is_some_and(is_named);
         !is_wasm_layer(layer) && (is_named || can_hold(layer, all.len() == 1))
     };

@@ -25,7 +25,8 @@ pub struct ProviderConfig {
     pub kind: Option<PluginKind>,
     /// Where native code may run. It takes precedence over `allow.native` and the default in `[oci]`.
     pub native: Option<NativeRule>,
-    /// The file to extract from the image, instead of `plugin.wasm` or the only shared library.
+    /// The file to extract from the image, instead of `plugin.wasm` or the only shared library: its
+    /// path, or the title or digest of a layer that is a file.
     pub file: Option<String>,
     /// The SHA-256 digest of the file, 64 hexadecimal digits; required if `path` is a URL.
     pub sha256: Option<String>,

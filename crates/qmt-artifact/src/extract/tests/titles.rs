@@ -205,10 +205,13 @@ fn wasm_layers_that_are_left_out_are_named() {
     let mut image = pushed(named("y.wasm"), &[("README.md", readme())]);
     image.selection.left_out = vec!["x.wasm".to_owned()];
     let text = image.error().to_string();
-    assert!(text.contains("by its title: x.wasm, README.md"), "{text}");
+    assert!(
+        text.contains("`file = \"…\"` chooses one: x.wasm, README.md"),
+        "{text}"
+    );
     image.selection.required = Some(PluginKind::Native);
     let text = image.error().to_string();
-    assert!(text.ends_with("by its title: README.md"), "{text}");
+    assert!(text.ends_with("chooses one: README.md"), "{text}");
 }
 
 /// A title is compared, never resolved: no way leads from it to the name that is looked for.

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const OCTETS: &str = "application/octet-stream";
+
 fn readme() -> Vec<u8> {
     b"# A plugin\n".to_vec()
 }
@@ -85,4 +87,40 @@ fn a_layer_of_a_file_system_that_is_no_archive_is_refused() {
         let expected = matches!(alone, LayerProblem::Archive { .. });
         assert!(expected, "{alone:?}");
     }
+}
+
+/// The same blob under two entries of the manifest is one file.
+#[test]
+fn a_blob_that_is_listed_twice_is_not_ambiguous() {
+    let sha512 = |image: &mut Image| {
+        for layer in &mut image.selection.layers {
+            let bytes = image.layers.get(layer.digest()).unwrap();
+            let digest = Digest::of(qmt_oci_ref::DigestAlgorithm::Sha512, &bytes);
+            image.layers.put(digest.clone(), bytes.to_vec());
+            *layer = Descriptor::new(layer.media_type().clone(), digest, layer.size());
+        }
+    };
+    for media_type in [TAR, OCTETS] {
+        for file in [module(), library()] {
+            let [mut image, _] = both_orders(media_type, &file, &file);
+            assert_eq!(image.extract().unwrap().1, file);
+            sha512(&mut image);
+            assert_eq!(image.extract().unwrap().1, file);
+        }
+        let (other, name) = (library(), |bytes: &[u8]| Digest::sha256(bytes).to_string());
+        let layers = [module(), other.clone(), module(), other.clone()];
+        let layers = layers.map(|layer| (media_type, layer));
+        match Image::new(FileRule::Either, &layers).error() {
+            ArtifactError::SeveralFiles { names } => {
+                assert_eq!(names, [name(&other), name(&module())]);
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+    // Under a title as well.
+    let [mut image, _] = both_orders(TAR, &module(), &module());
+    for layer in &mut image.selection.layers {
+        *layer = layer.clone().with_annotation(TITLE, "plugin.wasm");
+    }
+    assert_eq!(image.extract().unwrap().1, module());
 }

@@ -425,6 +425,91 @@ fn the_file_of_the_config_chooses_among_wasm_layers_and_others() {
     }
 }
 
+/// Errors show layers without a title by their digests, and each is accepted as `file`.
+#[test]
+fn the_file_of_the_config_can_be_the_digest_of_a_layer() {
+    let store = Store::default();
+    let digest = |nth: &str| Digest::sha256(nth).to_string();
+    let with = |image: &Descriptor, file: &str| {
+        let request = store.request(image);
+        store.run(request.with_file(Some(file.to_owned())))
+    };
+    let (wasm, other) = ((WASM_LAYER, ""), (OCTETS, ""));
+    let titled = (WASM_LAYER, "a.wasm");
+    for layers in [
+        [wasm, wasm],
+        [wasm, other],
+        [other, other],
+        [(GZIP_LAYER, ""), ("text/x", "")],
+        // A title that looks like the digest of another layer is not one.
+        [titled, (OCTETS, &*digest("0"))],
+    ] {
+        let image = artifact(&store, &layers);
+        for (nth, (media_type, _)) in layers.iter().enumerate() {
+            let file = digest(&nth.to_string());
+            let selection = with(&image, &file).unwrap();
+            assert_eq!(selection.file(), FileRule::Layer, "{layers:?}");
+            let [layer] = selection.layers() else {
+                panic!("{layers:?}: {:?}", selection.layers());
+            };
+            assert_eq!(layer.digest().to_string(), file);
+            let kind = (*media_type == WASM_LAYER).then_some(PluginKind::Wasm);
+            assert_eq!(selection.kind_hint(), kind, "{layers:?}");
+        }
+        let error = with(&image, &digest("another")).unwrap_err();
+        assert!(matches!(error, ArtifactError::NoFile { .. }), "{error:?}");
+    }
+    let native = store.request(&artifact(&store, &[wasm, wasm]));
+    let native = native.with_kind(Some(PluginKind::Native));
+    let error = store.run(native.with_file(Some(digest("1")))).unwrap_err();
+    assert!(
+        matches!(error, ArtifactError::KindNotAllowed { .. }),
+        "{error:?}"
+    );
+}
+
+/// The same blob under two entries of the manifest is one file.
+#[test]
+fn a_wasm_layer_that_is_listed_twice_is_one() {
+    let store = Store::default();
+    let layer = |bytes: &[u8], title: &str| {
+        let layer = Descriptor::of(MediaType::from(WASM_LAYER), bytes);
+        match title {
+            "" => layer,
+            title => layer.with_annotation(TITLE, title),
+        }
+    };
+    let config = Descriptor::of(MediaType::EmptyJSON, b"{}");
+    let select = |layers: &[Descriptor], file: Option<&str>| {
+        let image = json!({"schemaVersion": 2, "config": config, "layers": layers});
+        let request = store.request(&store.manifest_of(&image));
+        store.run(request.with_file(file.map(str::to_owned)))
+    };
+    let (one, a, b) = (
+        layer(b"one", ""),
+        layer(b"one", "a.wasm"),
+        layer(b"one", "b.wasm"),
+    );
+    let two = layer(b"two", "");
+    for (layers, file) in [
+        ([&one, &one], None),
+        ([&one, &a], None),
+        ([&a, &b], None),
+        ([&one, &one], Some("x.wasm")),
+        ([&a, &a], Some("a.wasm")),
+    ] {
+        let selection = select(&layers.map(Clone::clone), file).unwrap();
+        let digests: Vec<_> = selection.layers().iter().map(Descriptor::digest).collect();
+        assert_eq!(digests, [one.digest()], "{layers:?}");
+    }
+    match select(&[one.clone(), two.clone(), one.clone()], None).unwrap_err() {
+        ArtifactError::SeveralFiles { names } => {
+            assert_eq!(names, [one.digest().to_string(), two.digest().to_string()]);
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
 /// Native only leaves Wasm layers out, and nothing else makes an image with one native.
 #[test]
 fn a_library_next_to_a_wasm_layer_is_for_configs_that_allow_native_only() {
