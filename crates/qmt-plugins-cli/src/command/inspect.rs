@@ -1,5 +1,6 @@
 //! `inspect`: what an image contains, and what would be extracted.
 
+use qmt_plugins::artifact_stage::ArtifactError;
 use qmt_plugins::inspect::{Inspection, Offer, Offers};
 use qmt_plugins::oci_ref::{PinnedReference, text};
 use qmt_plugins::{Error, PluginHost, Target};
@@ -27,7 +28,7 @@ pub(crate) async fn inspect(global: &Global, output: &Output, inspect: &Inspect)
     output.result(&json!({ "inspection": inspection }), &table)
 }
 
-/// Shows every platform, and what would be extracted if one of them is that of this machine.
+/// Shows every platform, and what would be extracted on this machine, or why that is not known.
 async fn all(host: &PluginHost, output: &Output, target: &Target) -> CommandResult {
     let Offers {
         reference,
@@ -35,10 +36,10 @@ async fn all(host: &PluginHost, output: &Output, target: &Target) -> CommandResu
         inspection,
         ..
     } = host.offers(target).await?;
-    let inspection = match inspection {
-        Ok(inspection) => Some(inspection),
-        Err(Error::Artifact { .. }) => None,
-        Err(error) => return Err(error.into()),
+    let (inspection, error) = match inspection {
+        Ok(inspection) => (Some(inspection), None),
+        Err(error) if is_for_others(&error) => (None, None),
+        Err(error) => (None, Some(error)),
     };
     let manifest = inspection.as_ref().and_then(|one| one.manifest.as_ref());
     let mut rows: Rows = vec![("image", reference_of(Some(&reference)))];
@@ -50,12 +51,33 @@ async fn all(host: &PluginHost, output: &Output, target: &Target) -> CommandResu
         };
         rows.push(("offers", format!("{}{selected}", offered(offer))));
     }
-    match &inspection {
-        Some(inspection) => rows.extend(self::rows(inspection).into_iter().skip(1)),
-        None => rows.push(("manifest", "none is for this machine".to_owned())),
+    match (&inspection, &error) {
+        (Some(inspection), _) => rows.extend(self::rows(inspection).into_iter().skip(1)),
+        (None, None) => rows.push(("manifest", "none is for this machine".to_owned())),
+        (None, Some(_)) => {}
     }
     let data = json!({ "inspection": inspection, "image": reference, "offers": offers });
-    output.result(&data, &output::table(&rows))
+    let mut failed = None;
+    if let Some(error) = error {
+        output.partial_failure(error, &mut failed);
+    }
+    output.results(data, &output::table(&rows), failed)
+}
+
+/// Reports whether an image has nothing for this machine, whatever the config allows.
+fn is_for_others(error: &Error) -> bool {
+    let Error::Artifact { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source,
+        // An entry that can't be read could be for this machine.
+        ArtifactError::NoMatch {
+            kind: None,
+            unreadable: 0,
+            ..
+        } | ArtifactError::NoImage { unreadable: 0, .. }
+    )
 }
 
 fn offered(offer: &Offer) -> String {

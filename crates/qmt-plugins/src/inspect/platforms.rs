@@ -35,7 +35,7 @@ pub struct Offers {
     pub reference: PinnedReference,
     /// The entries of its index, or its only manifest.
     pub offers: Vec<Offer>,
-    /// What [`PluginHost::inspect`] returns of it, or why nothing is for this host.
+    /// What [`PluginHost::inspect`] returns of it, or its error.
     pub inspection: Result<Inspection, Error>,
 }
 

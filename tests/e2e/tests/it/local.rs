@@ -1,6 +1,6 @@
 //! Files and layouts on this disk: what is reported about them, and running without a config.
 
-use qmt_testkit::plugins;
+use qmt_testkit::{Fault, plugins};
 
 use crate::command::Desk;
 use crate::publish::KEY;
@@ -267,6 +267,56 @@ fn every_platform_of_an_image_is_shown() {
         "{}",
         single.transcript()
     );
+}
+
+/// What the registry says about the manifest for this machine is the result, next to the platforms.
+#[test]
+fn a_manifest_that_cannot_be_read_is_not_called_absent() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let wasi = qmt_oci_ref::manifest::platform("wasi", "wasm");
+    let plugin = qmt_testkit::ImageBuilder::wasm(plugins::echo_wasm()).build();
+    let index = qmt_testkit::IndexBuilder::new().platform(&plugin, wasi);
+    index.build().push(&scene.registry, "acme/many", "1");
+    let name = format!("{host}/acme/many:1");
+    let manifest = plugin.root().digest().to_string();
+    let path = format!("/v2/acme/many/manifests/{manifest}");
+    for (status, code, words) in [
+        (404, 4, "does not exist in its registry"),
+        (403, 5, "refuses access"),
+        (400, 5, "status 400"),
+    ] {
+        scene.registry.clear_faults();
+        scene
+            .registry
+            .fault(Fault::on("*", path.clone()).respond(status));
+        let plain = scene.run(&["inspect", &name]);
+        assert_eq!(plain.code, Some(code), "{}", plain.transcript());
+        let all = scene.run(&["inspect", &name, "--all"]);
+        assert_eq!(all.code, Some(code), "{}", all.transcript());
+        assert!(all.messages().contains(words), "{}", all.transcript());
+        let offer = format!("offers  wasi/wasm, {manifest}");
+        assert!(all.stdout.contains(&offer), "{}", all.transcript());
+        assert!(!all.stdout.contains("none is"), "{}", all.transcript());
+        let json = scene.run(&["inspect", &name, "--all", "--format", "json"]);
+        assert_eq!(json.code, Some(code), "{}", json.transcript());
+        let json = json.json();
+        assert!(json["inspection"].is_null(), "{json:#}");
+        assert_eq!(json["offers"].as_array().unwrap().len(), 1, "{json:#}");
+        let plain = scene.run(&["inspect", &name, "--format", "json"]).json();
+        assert!(plain["error"]["message"].is_string(), "{plain:#}");
+        assert_eq!(json["error"], plain["error"], "{json:#}");
+    }
+    scene.registry.clear_faults();
+    // Something is for this machine, and the config forbids it.
+    let config = scene.config(&format!(
+        "[[providers]]\nname = \"many\"\npath = \"oci://{name}\"\nkind = \"native\"\n"
+    ));
+    let all = scene.with(&config, &["inspect", "many", "--all"]);
+    assert_eq!(all.code, Some(1), "{}", all.transcript());
+    assert!(all.stdout.contains("wasi/wasm"), "{}", all.transcript());
+    let words = "as kind `native`";
+    assert!(all.messages().contains(words), "{}", all.transcript());
 }
 
 /// `cache prune` says what it keeps, and why.
