@@ -160,6 +160,9 @@ pub enum ArtifactError {
         what: &'static str,
         /// The content.
         digest: Digest,
+        /// The platform for which a manifest of an index was requested: that of its entry if it fits the
+        /// host, else that of the host.
+        platform: Option<String>,
         /// The error of the registry.
         source: RegistryError,
     },

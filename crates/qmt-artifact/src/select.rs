@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use qmt_oci_ref::manifest::{Document, ManifestError, detect, is_index, is_manifest};
 use qmt_oci_ref::{
     Descriptor, Digest, MediaType, PinnedReference, Platform, PluginKind, RawManifest, Registry,
-    RegistryError, Repository,
+    RegistryError, Repository, text,
 };
 
 use self::image::{Image, Reason};
@@ -229,12 +229,24 @@ impl Selector<'_> {
         at_most(Limit::ManifestBytes, limit, descriptor.size())?;
         let pin = PinnedReference::new(self.repository.clone(), descriptor.digest().clone());
         let raw = self.registry.manifest(&pin, limit).await;
-        let raw = raw.map_err(|source| unreadable("manifest", descriptor, source))?;
+        let raw = raw.map_err(|source| ArtifactError::Registry {
+            what: "manifest",
+            digest: descriptor.digest().clone(),
+            platform: Some(self.platform_of(descriptor)),
+            source,
+        })?;
         check_content(descriptor, raw.bytes())?;
         if index::has_no_media_type(descriptor) {
             return self.read(&raw.descriptor(), raw.bytes());
         }
         self.read(descriptor, raw.bytes())
+    }
+
+    /// Returns the platform for which an entry of an index is requested.
+    fn platform_of(&self, entry: &Descriptor) -> String {
+        let host = &self.request.host;
+        let own = entry.platform().filter(|own| host.fit(own).is_some());
+        text::platform(own.unwrap_or(host.platform()))
     }
 
     fn read(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, ArtifactError> {
@@ -289,6 +301,7 @@ pub(crate) fn unreadable(
     ArtifactError::Registry {
         what,
         digest: content.digest().clone(),
+        platform: None,
         source,
     }
 }

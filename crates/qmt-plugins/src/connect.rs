@@ -120,6 +120,7 @@ impl PluginHost {
                 plugin: target.name().to_owned(),
                 reference: target.source().to_string(),
                 missing: "the file",
+                platform: None,
                 rule,
             });
         }

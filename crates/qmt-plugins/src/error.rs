@@ -191,6 +191,8 @@ pub enum Error {
         reference: String,
         /// What the cache lacks.
         missing: &'static str,
+        /// The platform of the image whose manifest it lacks, to be named in an export.
+        platform: Option<String>,
         /// What forbids the network.
         rule: &'static str,
     },

@@ -97,6 +97,7 @@ async fn complete(
         move |source| ArtifactError::Registry {
             what,
             digest,
+            platform: None,
             source,
         }
     };

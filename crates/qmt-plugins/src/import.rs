@@ -4,13 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use qmt_artifact::{ArtifactError, SelectionRequest};
 use qmt_cache::maintenance::{MergeEvidence, MergedEvidence, TransferReport};
 use qmt_cache::{Cache as _, CacheError};
-use qmt_oci_ref::{Digest, Reference, Tag};
+use qmt_oci_ref::{Digest, Reference, Registry as _, RegistryErrorKind, Tag};
+use qmt_registry::{Offline, limits};
 use qmt_storage::LayoutError;
 use qmt_verify::{Evidence, VerifyError};
 
 use crate::artifact::PluginArtifact;
+use crate::caching::CachedRegistry;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
@@ -31,6 +34,9 @@ pub struct ImportReport {
     /// The plugins of the config whose tag names an image of the layout, and for which the lockfile has
     /// another one or none.
     pub not_locked: Vec<ImportedPlugin>,
+    /// The plugins of the config for which the layout lacks the manifest that this host uses, and the
+    /// platform to export: the layout has manifests of the image for other platforms only.
+    pub lacking: Vec<(String, String)>,
 }
 
 /// A plugin for which the lockfile does not have the imported image: [`PluginHost::update_from_cache`]
@@ -117,10 +123,12 @@ impl PluginHost {
         }
         transfer.unnamed.retain(|image| !self.is_pinned(image));
         let not_locked = self.not_locked(&transfer).await?;
+        let lacking = self.lacking(&transfer).await?;
         Ok(ImportReport {
             transfer,
             kept,
             not_locked,
+            lacking,
         })
     }
 
@@ -180,6 +188,57 @@ impl PluginHost {
                     locked,
                     imported,
                 });
+            }
+        }
+        Ok(plugins)
+    }
+
+    /// Returns the plugins whose imported image can't be used without a network, because the cache lacks a
+    /// manifest, and the platform of that.
+    async fn lacking(
+        &self,
+        transfer: &TransferReport,
+    ) -> Result<Vec<(String, String)>, CacheError> {
+        let offline = Arc::new(Offline::new("the import"));
+        let registry = CachedRegistry::new(offline, Arc::new(self.cache.clone()));
+        let mut plugins = Vec::new();
+        for provider in &self.config().providers {
+            let Ok(target) = Target::named(self.config(), &provider.name) else {
+                continue;
+            };
+            let PluginSource::Registry(reference) = target.source() else {
+                continue;
+            };
+            let digests = match reference.digest() {
+                Some(digest) => [Some(digest.clone()), None],
+                None => {
+                    let locked = self.entry(&target).map(|entry| entry.digest);
+                    let tagged = self.cache.ref_(reference).await?;
+                    [locked, tagged.map(|(digest, _)| digest)]
+                }
+            };
+            let mut digests = digests.into_iter().flatten();
+            let Some(image) = digests.find(|digest| transfer.images.contains(digest)) else {
+                continue;
+            };
+            let pin = reference.with_digest(image);
+            let Ok(root) = registry.manifest(&pin, limits::MANIFEST_MAX).await else {
+                continue;
+            };
+            let request = SelectionRequest::new(root)
+                .with_host(self.platform.clone())
+                .with_kind(provider.kind)
+                .with_file(provider.file.clone());
+            let selected = qmt_artifact::select(request, &registry, pin.repository()).await;
+            // Other errors have nothing to do with what was exported.
+            if let Err(ArtifactError::Registry {
+                platform: Some(platform),
+                source,
+                ..
+            }) = selected
+                && source.kind() == RegistryErrorKind::Offline
+            {
+                plugins.push((provider.name.clone(), platform));
             }
         }
         Ok(plugins)

@@ -174,8 +174,12 @@ async fn begin(context: &Context, key: &Digest) -> Result<Begin, StageError> {
     match (context.cache.begin(key).await, context.offline) {
         // `begin` writes, and the cache of an offline machine may be read-only.
         (Err(CacheError::Io { .. } | CacheError::Unwritable { .. }), Some(rule)) => {
-            let missing = "the plugin";
-            Err(StageError::Offline { missing, rule })
+            let (missing, platform) = ("the plugin", None);
+            Err(StageError::Offline {
+                missing,
+                platform,
+                rule,
+            })
         }
         (begin, _) => Ok(begin?),
     }

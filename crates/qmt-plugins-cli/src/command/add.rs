@@ -65,12 +65,14 @@ fn unnamed(error: Error) -> Error {
         Error::Offline {
             reference,
             missing,
+            platform,
             rule,
             ..
         } => Error::Offline {
             plugin: reference.clone(),
             reference,
             missing,
+            platform,
             rule,
         },
         Error::Unverifiable {

@@ -88,6 +88,13 @@ pub(super) async fn import(
             "warning: {image} is not imported, because the layout lacks {part}"
         ));
     }
+    for (plugin, platform) in &imported.lacking {
+        output.note(format!(
+            "warning: `{shown}` lacks the manifest of `{plugin}` for {platform}, which this machine uses; \
+             `cache export --platform {}` on another machine writes it",
+            text::shell_word(platform)
+        ));
+    }
     let (mut data, text) = transferred("imported", transfer);
     let kept = imported.kept.iter().map(|tag| {
         json!({
@@ -103,6 +110,10 @@ pub(super) async fn import(
         .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
     data["locked"] = locked.collect();
     data["updated"] = json!(report.data);
+    let lacking = imported.lacking.iter();
+    let lacking =
+        lacking.map(|(plugin, platform)| json!({ "plugin": plugin, "platform": platform }));
+    data["lacking"] = lacking.collect();
     let incomplete = transfer.incomplete.iter();
     data["incomplete"] = incomplete.map(|one| json!(one.image)).collect();
     data["unreadable"] = json!(transfer.unreadable);

@@ -141,13 +141,25 @@ impl Error {
             Self::NotImported { .. } => {
                 Some("import it first, with `qmt-plugins cache import`".to_owned())
             }
-            Self::Offline { plugin, rule, .. } => {
+            Self::Offline {
+                plugin,
+                platform,
+                rule,
+                ..
+            } => {
                 // An image that the config does not name is called by its reference.
                 let reference = plugin.strip_prefix(OCI).map(shell_word);
                 let reference = reference.map(|one| format!(" {one}")).unwrap_or_default();
+                let export = match platform {
+                    Some(platform) => {
+                        let platform = shell_word(platform);
+                        format!("`cache export --platform {platform}` wrote on another machine")
+                    }
+                    None => "another machine exported".to_owned(),
+                };
                 Some(format!(
                     "run `qmt-plugins pull{reference}` once without {rule} where the network can be \
-                     used, or run `qmt-plugins cache import` with a file that another machine exported"
+                     used, or run `qmt-plugins cache import` with a file that {export}"
                 ))
             }
             _ => None,

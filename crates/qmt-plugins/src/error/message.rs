@@ -164,12 +164,17 @@ impl fmt::Display for Error {
                 plugin,
                 missing,
                 reference,
+                platform,
                 rule,
-            } => write!(
-                f,
-                "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids \
-                 the network"
-            ),
+            } => {
+                let platform = platform.as_ref().map(|platform| format!(" for {platform}"));
+                let platform = platform.unwrap_or_default();
+                write!(
+                    f,
+                    "`{plugin}`: {missing} of `{reference}`{platform} is not in the cache, and {rule} \
+                     forbids the network"
+                )
+            }
             Self::DamagedSignatures { reference, layout } => write!(
                 f,
                 "`{reference}` is not verified: its signatures in the layout `{}` are damaged or too large",

@@ -24,6 +24,7 @@ pub(crate) enum StageError {
     #[error("{missing} is not in the cache, and {rule} forbids the network")]
     Offline {
         missing: &'static str,
+        platform: Option<String>,
         rule: &'static str,
     },
     #[error("the cache has no image of this tag")]
@@ -70,7 +71,11 @@ impl StageError {
                 reference: pinned,
                 source,
             },
-            Self::Offline { missing, rule } => Error::Offline {
+            Self::Offline {
+                missing,
+                platform,
+                rule,
+            } => Error::Offline {
                 plugin,
                 reference: match &context.request.locked {
                     // The cache may have another version of the tag.
@@ -80,6 +85,7 @@ impl StageError {
                     _ => reference,
                 },
                 missing,
+                platform,
                 rule,
             },
             Self::NotImported => Error::NotImported { plugin, reference },
@@ -111,6 +117,15 @@ impl StageError {
             return self;
         }
         let rule = context.offline.unwrap_or("the registry");
-        Self::Offline { missing, rule }
+        let platform = if let Self::Select(ArtifactError::Registry { platform, .. }) = self {
+            platform
+        } else {
+            None
+        };
+        Self::Offline {
+            missing,
+            platform,
+            rule,
+        }
     }
 }

@@ -20,5 +20,6 @@ mod reload;
 mod reload_handles;
 mod scene;
 mod sources;
+mod transfer;
 mod trust;
 mod watch;

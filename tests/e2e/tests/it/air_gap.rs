@@ -748,6 +748,57 @@ fn the_images_for_all_named_platforms_are_exported() {
     code(&none, 2);
 }
 
+/// A layout for other machines says what this one would use of it.
+#[test]
+fn an_import_for_another_platform_names_what_to_export() {
+    let scene = Scene::new();
+    let riscv64 = || manifest::platform("linux", "riscv64");
+    let native = ImageBuilder::native(riscv64(), "plugin.so", library(243)).build();
+    let wasm = ImageBuilder::wasm(plugins::echo_wasm()).build();
+    let index = IndexBuilder::new().platform(&native, riscv64()).wasm(&wasm);
+    index.build().push(&scene.registry, "acme/many", "1");
+    let config = unverified(&scene, "many", "acme/many:1");
+    scene.desk.write("plugins.toml", &config);
+    let platform = ["--platform", "linux/riscv64"];
+    let export = ["cache", "export", "some.tar", "many"];
+    code(&scene.run(&[&export[..], &platform].concat()), 0);
+    let own = qmt_artifact::HostPlatform::current().to_string();
+    let desk = other_machine(&scene, "some.tar");
+    let imported = desk.run(&["cache", "import", "some.tar"]);
+    code(&imported, 0);
+    let command = format!("`cache export --platform {own}`");
+    let said = imported.messages();
+    let lacks = format!("lacks the manifest of `many` for {own}");
+    for words in [&command, &lacks] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let json = desk.run(&["cache", "import", "some.tar", "--format", "json"]);
+    let lacking = serde_json::json!([{ "plugin": "many", "platform": own }]);
+    assert_eq!(json.json()["lacking"], lacking, "{}", json.transcript());
+    let pulled = desk.run(&["pull", "many", "--offline"]);
+    code(&pulled, 4);
+    let said = pulled.messages();
+    let lacks = format!("for {own} is not in the cache");
+    for words in [&command, &lacks] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // What was exported for this machine completes it.
+    let export = ["cache", "export", "own.tar", "many", "--platform", &own];
+    code(&scene.run(&export), 0);
+    let bytes = std::fs::read(scene.desk.path().join("own.tar")).unwrap();
+    desk.write("own.tar", bytes);
+    drop(scene);
+    let imported = desk.run(&["cache", "import", "own.tar"]);
+    code(&imported, 0);
+    assert!(
+        !imported.messages().contains("lacks"),
+        "{}",
+        imported.transcript()
+    );
+    let answer = desk.run(&["run", "many", "greet", "--offline", "--input", "me"]);
+    assert_eq!(answer.stdout, "Hello, me! (wasm)");
+}
+
 /// The head of a shared library for a machine, by its number in ELF.
 fn library(machine: u16) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();

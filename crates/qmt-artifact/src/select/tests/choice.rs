@@ -437,6 +437,41 @@ fn the_last_resort_is_an_entry_without_a_platform() {
     );
 }
 
+/// The error names the platform for which the manifest is exported on a machine that has it: that of the
+/// entry if it fits the host, else that of the host. Another entry is not taken in its place: the lockfile
+/// would change with the network.
+#[test]
+fn an_absent_manifest_is_named_with_a_platform() {
+    let mut store = Store::default();
+    store.0.is_offline = true;
+    let absent = |platform| {
+        on(
+            platform,
+            Descriptor::of(MediaType::ImageManifest, platform.as_bytes()),
+        )
+    };
+    let plain = store.native("linux/amd64");
+    let (v3, wasm) = (absent("linux/amd64/v3"), absent("wasi/wasm"));
+    let nested = Descriptor::of(MediaType::ImageIndex, b"nested");
+    let host = "linux/amd64/v4";
+    for (entries, expected) in [
+        (vec![v3.clone(), plain.clone()], "linux/amd64/v3"),
+        (vec![plain, v3], "linux/amd64/v3"),
+        (vec![wasm, store.native("linux/arm64")], host),
+        (vec![nested], host),
+        (vec![absent("linux/arm64")], host),
+    ] {
+        let request = store.request(&store.index(&entries));
+        let request = request.with_host(HostPlatform::new(&platform(host)));
+        match store.run(request).unwrap_err() {
+            ArtifactError::Registry { platform, .. } => {
+                assert_eq!(platform.as_deref(), Some(expected), "{entries:?}");
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+}
+
 /// The config is read from the registry too, and its failure is named.
 #[tokio::test]
 async fn a_config_that_cannot_be_read_is_named() {
