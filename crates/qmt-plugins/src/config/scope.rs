@@ -1,12 +1,19 @@
 //! The policy scope of an image: for config lines that messages propose, and as configs write it.
 
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
+use qmt_oci_ref::{Digest, Tag};
+
+use super::OciConfig;
 use crate::source::{LAYOUT, PluginSource};
 
 /// Returns the scope of a policy for the repository of `reference` alone, or for the layout that it
-/// names; `**` if it is neither.
+/// names; `**` if it is neither. A layout with a digest has no tag, as in the texts of pins.
 pub fn scope_of(reference: &str) -> String {
+    if let Some(path) = reference.strip_prefix(LAYOUT).and_then(without_digest) {
+        return format!("{LAYOUT}{path}");
+    }
     let source = PluginSource::parse(reference, None);
     let is_image = |source: &PluginSource| !matches!(source, PluginSource::File(_));
     let source = source.ok().filter(is_image);
@@ -21,11 +28,36 @@ pub fn scope_of(reference: &str) -> String {
 pub fn scope_problem(reference: &str) -> Option<&'static str> {
     let scope = scope_of(reference);
     let path = Path::new(scope.strip_prefix(LAYOUT)?);
-    let mut names = path.components().map(Component::as_os_str);
-    names.any(|name| name == "*" || name == "**").then_some(
-        "no policy can be for this layout alone, because a folder in its path has the name of a \
-         wildcard, `*` or `**`: rename that folder",
+    let names = path.components().map(Component::as_os_str);
+    let mut names = names.map(OsStr::to_string_lossy);
+    names.any(|name| name.contains('*')).then_some(
+        "no policy can be for this layout alone, because a name in its path has the wildcard `*`: \
+         rename that file or folder",
     )
+}
+
+/// Returns the path of a layout in front of its digest.
+fn without_digest(layout: &str) -> Option<&str> {
+    let (path, digest) = layout.rsplit_once('@')?;
+    digest.parse::<Digest>().is_ok().then_some(path)
+}
+
+/// Returns a warning for each scope that probably ends with a tag: there is no layout of that name,
+/// and there is one of the name without the tag.
+pub(crate) fn scopes_with_tags(oci: &OciConfig, folder: &Path) -> Vec<String> {
+    let warnings = oci.policy.iter().enumerate().filter_map(|(index, policy)| {
+        let scope = &policy.scope;
+        let (meant, tag) = scope.strip_prefix(LAYOUT)?.rsplit_once(':')?;
+        let is_tag = tag.parse::<Tag>().is_ok();
+        let path = folder.join(scope.strip_prefix(LAYOUT)?);
+        (is_tag && !path.exists() && folder.join(meant).exists()).then(|| {
+            format!(
+                "`oci.policy[{index}].scope = \"{scope}\"`: a scope is the path of a layout, without \
+                 tag; did you mean `{LAYOUT}{meant}`?"
+            )
+        })
+    });
+    warnings.collect()
 }
 
 /// Returns `scope` as the policies of `qmt-verify` read it: the path of a layout starts at
@@ -72,6 +104,19 @@ mod tests {
                 "oci-layout:///srv/echo:1".to_owned(),
                 "oci-layout:///srv/echo",
             ),
+            // The text of a pin has no tag, so that this is all of the layout's name.
+            (
+                format!("oci-layout:///srv/x:1.tar@{digest}"),
+                "oci-layout:///srv/x:1.tar",
+            ),
+            (
+                format!("oci-layout:///srv/my@2@{digest}"),
+                "oci-layout:///srv/my@2",
+            ),
+            (
+                "oci-layout:///srv/my@2:1".to_owned(),
+                "oci-layout:///srv/my@2",
+            ),
             ("a b".to_owned(), "**"),
         ] {
             assert_eq!(scope_of(&reference), scope, "{reference}");
@@ -84,13 +129,41 @@ mod tests {
             ("ghcr.io/acme/echo:1", true),
             ("a b", true),
             ("oci-layout:///srv/echo:1", true),
-            ("oci-layout:///srv/a*:1", true),
+            // `*` stands for whole names only, so that this is no scope.
+            ("oci-layout:///srv/a*:1", false),
             ("oci-layout:///srv/**:1", false),
             ("oci-layout:///srv/*/echo:1", false),
             ("oci-layout://**:1", false),
             ("oci-layout://**", false),
         ] {
             assert_eq!(scope_problem(reference).is_none(), has_scope, "{reference}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_scope_with_a_tag_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["x", "y", "y:1"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let root = folder.path().display();
+        for (scope, meant) in [
+            ("oci-layout://x".to_owned(), None),
+            ("oci-layout://x:1".to_owned(), Some("`oci-layout://x`?")),
+            (format!("oci-layout://{root}/x:1"), Some("/x`?")),
+            ("oci-layout://y:1".to_owned(), None),
+            ("oci-layout://z:1".to_owned(), None),
+            ("oci-layout://**".to_owned(), None),
+            ("127.0.0.1:5000/x".to_owned(), None),
+        ] {
+            let mut oci = OciConfig::default();
+            let policy = crate::config::PolicyConfig::new(&*scope, Vec::new());
+            oci.policy.push(policy);
+            let warnings = scopes_with_tags(&oci, folder.path());
+            assert_eq!(warnings.len(), usize::from(meant.is_some()), "{scope}");
+            let has_meant = |warning: &String| warning.ends_with(meant.unwrap_or_default());
+            assert!(warnings.iter().all(has_meant), "{warnings:?}");
         }
     }
 

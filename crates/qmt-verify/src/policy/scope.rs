@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use qmt_oci_ref::text::without_credentials;
-use qmt_oci_ref::{RegistryHost, Repository};
+use qmt_oci_ref::{Digest, RegistryHost, Repository};
 
 use crate::error::VerifyError;
 
@@ -225,12 +225,18 @@ fn layout_segments(path: &str) -> Result<Vec<Segment>, &'static str> {
     if rest.is_some_and(|at| !is_last(at)) {
         return Err(REST_INSIDE);
     }
+    // The name of a layout may have a colon or an `@`, but a digest is never part of it.
     match segments.last() {
-        Some(Segment::Literal(name)) if name.contains([':', '@']) => {
+        Some(Segment::Literal(name)) if ends_with_digest(name) => {
             Err("a scope is the path of a layout, without tag and digest")
         }
         _ => Ok(segments),
     }
+}
+
+fn ends_with_digest(name: &str) -> bool {
+    let digest = name.rsplit_once('@').map(|(_, digest)| digest);
+    digest.is_some_and(|digest| digest.parse::<Digest>().is_ok())
 }
 
 /// Replaces a wildcard.

@@ -4,6 +4,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+#[cfg(unix)]
+use qmt_oci_ref::Digest;
 use qmt_oci_ref::Repository;
 
 use super::*;
@@ -119,6 +121,14 @@ fn scopes_cover_layouts_by_their_paths() {
         ("oci-layout:///srv/plugins/**", "/tmp/srv/plugins/a", false),
         ("oci-layout:///srv/*", "/srv/plugins", true),
         ("oci-layout:///srv/*", "/srv/plugins/echo", false),
+        // What looks like a tag is part of the name.
+        ("oci-layout:///srv/x:1", "/srv/x:1", true),
+        ("oci-layout:///srv/x:1", "/srv/x", false),
+        ("oci-layout:///srv/x", "/srv/x:1", false),
+        ("oci-layout:///srv/x:1.tar", "/srv/x:1.tar", true),
+        ("oci-layout:///srv/my@2", "/srv/my@2", true),
+        ("oci-layout:///srv/my@2", "/srv/my", false),
+        ("oci-layout:///srv/x@sha256:00", "/srv/x@sha256:00", true),
         ("*/**", "/srv/plugins", false),
         ("oci-layout.invalid/**", "/srv/plugins", false),
     ] {
@@ -136,14 +146,14 @@ fn scopes_cover_layouts_by_their_paths() {
     let not_unicode = std::ffi::OsStr::from_bytes(b"/srv/\xff");
     let layout = Repository::of_layout(Path::new(not_unicode));
     assert!(!scope("oci-layout:///srv/*").covers(&layout));
+    let pinned = format!("oci-layout:///srv/x@{}", Digest::sha256("x"));
     for (bad, expected) in [
         ("oci-layout://", "absolute"),
         ("oci-layout://plugins/**", "absolute"),
         ("oci-layout:///srv/../etc", "`..`"),
         ("oci-layout:///srv/x*", "whole segment"),
         ("oci-layout:///srv/**/x", "at the end"),
-        ("oci-layout:///srv/x:1", "without tag and digest"),
-        ("oci-layout:///srv/x@sha256:00", "without tag and digest"),
+        (&pinned, "without tag and digest"),
     ] {
         let error = bad.parse::<Scope>().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
