@@ -283,7 +283,10 @@ impl PluginHost {
         let oci = &self.config().oci;
         let provider = target.provider();
         let source = target.located(self.file.folder());
-        let (registry, reference) = self.connect(target, &source)?;
+        let (registry, reference) = match self.connect(target, &source) {
+            Err(error) => self.unopened(target, &source).ok_or(error)?,
+            Ok(connected) => connected,
+        };
         let is_local = matches!(source, PluginSource::Layout { .. });
         // Read first: what changes between this and the other reads is noticed when it is recorded.
         let named = target.source().to_string();

@@ -102,6 +102,31 @@ impl PluginHost {
         }
     }
 
+    /// Returns a layout that is opened where it is read, if the digest of its image is known: a plugin
+    /// that is locked and in the cache is loaded without its layout.
+    pub(crate) fn unopened(
+        &self,
+        target: &Target,
+        source: &PluginSource,
+    ) -> Option<(Arc<dyn Registry>, Reference)> {
+        #[cfg(not(feature = "layout"))]
+        let _ = target;
+        match source {
+            #[cfg(feature = "layout")]
+            PluginSource::Layout { path, tag, digest }
+                if digest.is_some() || self.entry(target).is_some() =>
+            {
+                let layout = qmt_registry::OciLayout::open_when_read(path);
+                let reference = layout.reference(tag.as_ref(), digest.as_ref());
+                Some((Arc::new(layout), reference))
+            }
+            PluginSource::Registry(_)
+            | PluginSource::Layout { .. }
+            | PluginSource::File(_)
+            | PluginSource::Url { .. } => None,
+        }
+    }
+
     /// Returns the content of `url`, from the cache if it is there.
     pub(crate) async fn download(
         &self,

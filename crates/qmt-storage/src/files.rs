@@ -146,6 +146,19 @@ pub fn link_target(path: &Path) -> PathBuf {
         .unwrap_or_else(|_| path.to_owned())
 }
 
+/// Returns `path` as an absolute path, in which symbolic links are resolved as far as it exists.
+pub fn real_path(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = absolute.ancestors().find_map(|folder| {
+        let rest = absolute.strip_prefix(folder).ok()?;
+        let real = std::fs::canonicalize(folder).ok()?;
+        // An empty rest would add a slash.
+        let is_whole = rest.as_os_str().is_empty();
+        Some(if is_whole { real } else { real.join(rest) })
+    });
+    real.unwrap_or(absolute)
+}
+
 /// Makes earlier renames and removals in `folder` durable by means of `sync`, which is
 /// `File::sync_all` outside tests. Does nothing where a folder can't be flushed: on other systems
 /// than Unix, and on network and FUSE file systems without `fsync` for folders.

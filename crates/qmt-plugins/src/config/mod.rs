@@ -39,7 +39,8 @@ pub use self::provider::{AllowConfig, LimitsConfig, NativeRule, ProviderConfig};
 pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;
 #[cfg(feature = "sigstore")]
-pub(crate) use self::scope::{absolute_scope, scopes_with_tags};
+pub(crate) use self::scope::absolute_scope;
+pub(crate) use self::scope::scopes_with_tags;
 pub use self::scope::{scope_of, scope_problem};
 pub use self::value::{ByteSize, OneOrMany, Span};
 

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use qmt_oci_ref::{Digest, Tag};
+use qmt_storage::files::real_path;
 
 use super::OciConfig;
 use crate::source::{LAYOUT, PluginSource};
@@ -75,7 +76,7 @@ pub(crate) fn absolute_scope(scope: &str, folder: &Path) -> String {
     let is_name = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains('*');
     let names: PathBuf = path.components().take_while(is_name).collect();
     let pattern: PathBuf = path.components().skip_while(is_name).collect();
-    let names = std::fs::canonicalize(&names).unwrap_or(names);
+    let names = real_path(&names);
     // An empty pattern would add a slash.
     let path = if pattern.as_os_str().is_empty() {
         names
@@ -185,6 +186,10 @@ mod tests {
             (
                 "oci-layout://link/**",
                 format!("oci-layout://{root}/real/**"),
+            ),
+            (
+                "oci-layout://link/gone/**",
+                format!("oci-layout://{root}/real/gone/**"),
             ),
         ] {
             assert_eq!(absolute_scope(scope, folder.path()), absolute, "{scope}");

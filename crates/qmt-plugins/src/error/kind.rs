@@ -143,17 +143,29 @@ fn of_verification(source: &VerifyError) -> ErrorKind {
     }
     match registry_cause(source) {
         Some(cause) if cause.kind() == RegistryErrorKind::Configuration => ErrorKind::Config,
+        Some(cause) if is_missing_layout(cause) => ErrorKind::NotFound,
         _ => ErrorKind::Network,
     }
+}
+
+#[cfg(feature = "layout")]
+fn is_missing_layout(error: &RegistryError) -> bool {
+    let missing =
+        |error: &ClientError| matches!(error, ClientError::Layout(error) if error.is_missing());
+    error.downcast_ref().is_some_and(missing)
+}
+
+#[cfg(not(feature = "layout"))]
+fn is_missing_layout(_: &RegistryError) -> bool {
+    false
 }
 
 fn of_registry(error: &RegistryError) -> ErrorKind {
     match error.kind() {
         RegistryErrorKind::NotFound | RegistryErrorKind::Offline => ErrorKind::NotFound,
         RegistryErrorKind::Configuration => ErrorKind::Config,
+        RegistryErrorKind::Storage if is_missing_layout(error) => ErrorKind::NotFound,
         RegistryErrorKind::Storage => match error.downcast_ref::<ClientError>() {
-            #[cfg(feature = "layout")]
-            Some(ClientError::Layout(error)) if error.is_missing() => ErrorKind::NotFound,
             // A layout is a registry, whatever it is stored on.
             Some(_) => ErrorKind::Network,
             None => ErrorKind::Failure,

@@ -1,7 +1,7 @@
 //! Plugins that do not come from a registry.
 
 use qmt_oci_ref::{Descriptor, MediaType, PluginKind, manifest};
-use qmt_plugins::Error;
+use qmt_plugins::{Error, ErrorKind};
 use qmt_testkit::{Identity, Signing, SimpleSigning, plugins};
 
 use crate::scene::{EMAIL, ISSUER, Scene, greet, messages, wasm_image};
@@ -51,6 +51,46 @@ async fn a_layout_on_disk_is_verified_like_a_registry() {
         .unwrap();
     let host = scene.host(&config(&scene, "oci-layout://layout:1", ""));
     assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+
+    // The recorded signature is verified against the policy at hand; others are in the layout.
+    std::fs::remove_dir_all(&layout).unwrap();
+    let host = scene.host(&config(&scene, "oci-layout://layout:1", ""));
+    assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+    let theirs = config(&scene, "oci-layout://layout:1", "").replace(EMAIL, "other@acme.example");
+    let error = scene.host(&theirs).load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{}", messages(&error));
+    assert!(matches!(error, Error::NotVerified { .. }), "{error}");
+}
+
+/// A layout on a disk that is not mounted: what is locked and in the cache requires it as little as a
+/// registry.
+#[tokio::test]
+async fn a_locked_plugin_in_the_cache_is_loaded_without_its_layout() {
+    for form in ["layout:1", "layout@DIGEST"] {
+        let scene = Scene::new().await;
+        let image = wasm_image();
+        let layout = scene.folder.path().join("disk/layout");
+        image.write_layout(&layout, "1").unwrap();
+        let form = form.replace("DIGEST", &image.root().digest().to_string());
+        let source = format!("oci-layout://disk/{form}");
+        let skipping = scene.config_with("insecure_skip_signature = true", "");
+        let remote = format!("oci://{}/acme/greeter:1", scene.registry.host());
+        let config = skipping.replace(&remote, &source);
+        let first = greet(&scene.host(&config), "greeter").await;
+        assert_eq!(first, "Hello, world! (wasm)", "{source}");
+
+        std::fs::remove_dir_all(scene.folder.path().join("disk")).unwrap();
+        assert_eq!(greet(&scene.host(&config), "greeter").await, first);
+        let offline = scene.builder(&config).offline(true).build().unwrap();
+        assert_eq!(greet(&offline, "greeter").await, first, "{source}");
+
+        // What is not in the cache has to be read.
+        std::fs::remove_dir_all(scene.folder.path().join("cache")).unwrap();
+        let error = scene.host(&config).load("greeter").await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{}", messages(&error));
+        let text = messages(&error);
+        assert!(text.contains("it can't be opened"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, Repository, Tag,
 };
+use qmt_storage::files::real_path;
 use qmt_storage::{Layout, LayoutError, LayoutFile, LayoutWriter};
 
 use crate::blob::{Proof, check_digest};
@@ -38,8 +39,34 @@ pub struct OciLayout {
 
 #[derive(Debug)]
 enum Access {
-    Read(Layout),
+    /// Opened at the first read, unless it is open already.
+    Read {
+        path: PathBuf,
+        layout: OnceLock<Layout>,
+    },
     Write(LayoutWriter),
+}
+
+impl Access {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. } => path,
+            Self::Write(writer) => writer.layout().path(),
+        }
+    }
+
+    fn layout(&self) -> Result<&Layout, LayoutError> {
+        match self {
+            Self::Read { path, layout } => match layout.get() {
+                Some(layout) => Ok(layout),
+                None => {
+                    let opened = Layout::open(path)?;
+                    Ok(layout.get_or_init(|| opened))
+                }
+            },
+            Self::Write(writer) => Ok(writer.layout()),
+        }
+    }
 }
 
 impl OciLayout {
@@ -52,8 +79,19 @@ impl OciLayout {
     /// [`ClientError::Layout`] if it is not a layout, of another version, has names that lead out
     /// of it, or an `oci-layout` or `index.json` that is too large.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
-        let layout = Layout::open(path).map_err(failed)?;
-        Ok(Self::with(path, Access::Read(layout)))
+        let layout = Self::open_when_read(path);
+        layout.access.layout().map_err(failed)?;
+        Ok(layout)
+    }
+
+    /// Returns the layout at `path`, which is opened at its first read. It need not exist where
+    /// nothing is read from it. Errors of [`Self::open`] are those of the read.
+    pub fn open_when_read(path: &Path) -> Self {
+        let access = Access::Read {
+            path: path.to_owned(),
+            layout: OnceLock::new(),
+        };
+        Self::with(path, access)
     }
 
     /// Opens the layout at `path` for reading and writing: a tar archive where there is a file or
@@ -85,13 +123,6 @@ impl OciLayout {
         }
     }
 
-    fn layout(&self) -> &Layout {
-        match &*self.access {
-            Access::Read(layout) => layout,
-            Access::Write(writer) => writer.layout(),
-        }
-    }
-
     /// Whether this layout made the reference, which names no repository of its images then.
     fn is_own(&self, reference: &Reference) -> bool {
         *reference.repository() == self.repository
@@ -99,7 +130,7 @@ impl OciLayout {
 
     /// The error for content that is not there.
     fn lacks(&self, what: String, names: Vec<String>) -> RegistryError {
-        let path = self.layout().path().to_owned();
+        let path = self.access.path().to_owned();
         ClientError::NotInLayout { path, what, names }.into()
     }
 
@@ -120,8 +151,8 @@ impl OciLayout {
         T: Send + 'static,
         F: FnOnce(&Layout) -> Result<T, LayoutError> + Send + 'static,
     {
-        let layout = self.clone();
-        blocking(self.layout().path(), move || work(layout.layout())).await
+        let access = self.access.clone();
+        blocking(self.access.path(), move || work(access.layout()?)).await
     }
 
     /// Runs blocking work off the async threads, if the layout was opened for writing.
@@ -131,10 +162,10 @@ impl OciLayout {
         F: FnOnce(&LayoutWriter) -> Result<T, LayoutError> + Send + 'static,
     {
         let access = self.access.clone();
-        let path = self.layout().path().to_owned();
+        let path = access.path().to_owned();
         blocking(&path.clone(), move || match &*access {
             Access::Write(writer) => work(writer),
-            Access::Read(_) => Err(LayoutError::Invalid {
+            Access::Read { .. } => Err(LayoutError::Invalid {
                 path,
                 rule: "it was opened for reading only",
                 source: None,
@@ -142,14 +173,6 @@ impl OciLayout {
         })
         .await
     }
-}
-
-/// Returns `path` as an absolute path without symbolic links; an archive need not exist yet.
-fn real_path(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    let new_file = || Some(real(absolute.parent()?)?.join(absolute.file_name()?));
-    real(&absolute).or_else(new_file).unwrap_or(absolute)
 }
 
 #[async_trait]

@@ -278,7 +278,7 @@ async fn a_moved_tag_names_the_new_image_only() {
     let old = bed.push("v1", "").await;
     let new = bed.push("v1", r#","annotations":{"n":"2"}"#).await;
     assert_eq!(bed.layout.resolve(&bed.tagged("v1")).await.unwrap(), new);
-    let index = bed.layout.layout().index().unwrap();
+    let index = bed.layout.access.layout().unwrap().index().unwrap();
     assert_eq!(index.images().len(), 1);
     let old = bed.layout.reference(None, Some(old.digest()));
     bed.layout.resolve(&old).await.unwrap();

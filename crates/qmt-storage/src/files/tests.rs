@@ -49,3 +49,22 @@ fn a_file_that_does_not_exist_has_no_fingerprint() {
     // A file has nothing below it.
     assert_eq!(Fingerprint::of(&file.join("below")).unwrap(), None);
 }
+
+#[cfg(unix)]
+#[test]
+fn links_are_resolved_as_far_as_a_path_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = std::fs::canonicalize(folder.path()).unwrap();
+    std::fs::create_dir(root.join("real")).unwrap();
+    std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+    for (path, real) in [
+        ("real", "real"),
+        ("link", "real"),
+        ("link/gone", "real/gone"),
+        ("link/gone/too", "real/gone/too"),
+        ("real/../link/gone", "real/gone"),
+        ("gone", "gone"),
+    ] {
+        assert_eq!(real_path(&root.join(path)), root.join(real), "{path}");
+    }
+}

@@ -57,8 +57,11 @@ impl Scope {
     }
 
     fn covers_layout(&self, path: &Path) -> bool {
-        let parts = path.components().map(|part| part.as_os_str().to_str());
-        // No pattern can name a path that is not Unicode.
+        let parts = path.components().map(|part| match part {
+            Component::ParentDir => None,
+            part => part.as_os_str().to_str(),
+        });
+        // No pattern can name a path with `..`, which may lead elsewhere, or one that is not Unicode.
         let parts: Option<Vec<&str>> = parts.collect();
         parts.is_some_and(|parts| self.matches(parts.into_iter()))
     }

@@ -121,6 +121,8 @@ fn scopes_cover_layouts_by_their_paths() {
         ("oci-layout:///srv/plugins/**", "/tmp/srv/plugins/a", false),
         ("oci-layout:///srv/*", "/srv/plugins", true),
         ("oci-layout:///srv/*", "/srv/plugins/echo", false),
+        ("oci-layout:///srv/**", "/srv/gone/../../etc/x", false),
+        ("oci-layout://**", "/srv/gone/../x", false),
         // What looks like a tag is part of the name.
         ("oci-layout:///srv/x:1", "/srv/x:1", true),
         ("oci-layout:///srv/x:1", "/srv/x", false),

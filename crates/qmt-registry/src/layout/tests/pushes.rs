@@ -100,7 +100,17 @@ async fn pushes_at_the_same_time_are_all_listed() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(bed.layout.layout().index().unwrap().images().len(), 8);
+    assert_eq!(
+        bed.layout
+            .access
+            .layout()
+            .unwrap()
+            .index()
+            .unwrap()
+            .images()
+            .len(),
+        8
+    );
 }
 
 fn names(folder: &Path) -> Vec<String> {
