@@ -51,6 +51,41 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Veri
     }
 }
 
+/// Checks the texts of the policies that have a form of their own, so that errors name the key.
+///
+/// # Errors
+///
+/// The key, dotted, and the rule that its text breaks.
+pub(crate) fn check_texts(oci: &OciConfig, folder: &Path) -> Result<(), (String, String)> {
+    for (index, policy) in oci.policy.iter().enumerate() {
+        let at = |field: String| {
+            let key = format!("oci.policy[{index}].{field}");
+            |error| (key, problem(error))
+        };
+        let scope = absolute_scope(&policy.scope, folder).parse::<Scope>();
+        scope.map_err(at("scope".to_owned()))?;
+        let signed_after = policy.signed_after.as_deref().map(time).transpose();
+        signed_after.map_err(at("signed_after".to_owned()))?;
+        for (place, entry) in policy.any_of.iter().enumerate() {
+            let pattern = entry.identity_regex.as_deref();
+            let pattern = pattern.map(Identity::regex).transpose();
+            pattern.map_err(at(format!("any_of[{place}].identity_regex")))?;
+        }
+        for (place, entry) in policy.attestations.iter().enumerate() {
+            attestation(entry).map_err(at(format!("attestations[{place}]")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what an error about a policy says, which is about one key here.
+fn problem(error: VerifyError) -> String {
+    match error {
+        VerifyError::Policy { problem } => problem,
+        error => error.to_string(),
+    }
+}
+
 /// Returns a warning for each policy that counts one key twice, because two of its files have it.
 pub(crate) fn repeated_keys(oci: &OciConfig, folder: &Path) -> Result<Vec<String>, VerifyError> {
     let mut warnings = Vec::new();

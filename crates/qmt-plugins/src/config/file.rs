@@ -108,6 +108,9 @@ impl ConfigFile {
         let (path, mut config) = (path.into(), config);
         check::check(&path, &config)?;
         config_path::expand_all(&path, &mut config)?;
+        #[cfg(feature = "sigstore")]
+        crate::policy::check_texts(&config.oci, folder_of(&path))
+            .map_err(|(key, rule)| ConfigError::contradiction(&path, key, rule))?;
         let warnings = check::identity::warnings(&config.oci);
         Ok(Self {
             path,
@@ -125,10 +128,7 @@ impl ConfigFile {
 
     /// Returns the folder at which relative paths in the file start.
     pub fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        }
+        folder_of(&self.path)
     }
 
     /// Returns the config. Its paths are expanded: `~` is replaced by the home folder.
@@ -155,6 +155,13 @@ impl ConfigFile {
     /// it, or that no certificate names such a signer.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

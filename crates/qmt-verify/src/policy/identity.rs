@@ -57,7 +57,7 @@ impl IdentityRule {
             let compiled = RegexBuilder::new(pattern)
                 .size_limit(REGEX_BYTES_MAX)
                 .build();
-            compiled.map_err(|error| refuse(error.to_string()))
+            compiled.map_err(|error| refuse(reason(&error)))
         };
         // Alone first: `a)|(b` is an expression only inside the brackets below.
         compile(pattern)?;
@@ -99,4 +99,11 @@ impl fmt::Display for IdentityRule {
             Rule::Matching { pattern, .. } => write!(f, "/{pattern}/"),
         }
     }
+}
+/// Returns what is wrong with an expression, in one line. The whole text also has the expression, with
+/// a mark below it.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().next_back().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }

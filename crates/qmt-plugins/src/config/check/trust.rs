@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use qmt_oci_ref::Repository;
+
 use super::super::oci::AuthorityConfig;
 use super::super::{IdentityRule, OciConfig};
 use super::{Check, fail};
@@ -15,6 +17,11 @@ pub(super) fn check(oci: &OciConfig) -> Check {
     check_keys_have_a_log(oci)?;
     if oci.parallel == Some(0) {
         return fail("oci.parallel", "it must be at least 1");
+    }
+    if let Some(name) = &oci.signature_repository
+        && let Err(error) = name.parse::<Repository>()
+    {
+        return fail("oci.signature_repository", error.to_string());
     }
     check_policies(oci)
 }

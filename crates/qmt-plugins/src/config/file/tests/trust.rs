@@ -179,3 +179,49 @@ fn proposed_lines_are_a_config() {
         );
     }
 }
+
+/// Mistakes in the texts of a policy name their key.
+#[cfg(feature = "sigstore")]
+#[test]
+fn texts_of_policies_are_refused_by_their_keys() {
+    const SIGNER: &str = "issuer = \"https://i\"";
+    let policy = |more: &str, signer: &str| {
+        format!("[[oci.policy]]\n{more}\n[[oci.policy.any_of]]\n{SIGNER}\n{signer}\n")
+    };
+    let one = "identity = \"a@b\"";
+    let second = format!("{one}\n[[oci.policy.any_of]]\n{SIGNER}\nidentity_regex = \"a(b\"");
+    for (text, words) in [
+        (
+            policy("scope = \"**\"", &second),
+            [
+                "oci.policy[0].any_of[1].identity_regex",
+                "`a(b`: unclosed group",
+            ],
+        ),
+        (
+            policy("scope = \"ghcr.io/Acme/**\"", one),
+            ["oci.policy[0].scope", "upper case"],
+        ),
+        (
+            policy("scope = \"oci-layout:///x*\"", one),
+            ["oci.policy[0].scope", "whole segment"],
+        ),
+        (
+            policy("scope = \"**\"\nsigned_after = \"2026-13-01\"", one),
+            ["oci.policy[0].signed_after", "not a time"],
+        ),
+        (
+            policy(
+                "scope = \"**\"\nattestations = [{ predicate_type = \"x\", fields = { a = \"b\" } }]",
+                one,
+            ),
+            ["oci.policy[0].attestations[0]", "JSON pointer"],
+        ),
+        (
+            "[oci]\nsignature_repository = \"ghcr.io/Acme\"".to_owned(),
+            ["oci.signature_repository", "upper case"],
+        ),
+    ] {
+        refused(&text, &words);
+    }
+}
