@@ -51,9 +51,10 @@ pub(super) fn check(oci: &OciConfig) -> Check {
     Ok(())
 }
 
-/// Returns a warning for each text that probably no certificate has, by its key.
+/// Returns a warning for each text that probably no certificate or provenance has, by its key.
 pub(in crate::config) fn warnings(oci: &OciConfig) -> Vec<String> {
-    let warnings = texts(oci).into_iter().filter_map(|(key, field, text)| {
+    let texts = texts(oci).into_iter().chain(provenance(oci));
+    let warnings = texts.filter_map(|(key, field, text)| {
         let problem = match field {
             Field::Issuer => issuer(text),
             Field::Email | Field::Url | Field::Identity => identity(field, text),
@@ -64,9 +65,28 @@ pub(in crate::config) fn warnings(oci: &OciConfig) -> Vec<String> {
             }),
             Field::Other => None,
         };
+        let problem = wildcard(field, text).map(str::to_owned).or(problem);
         problem.map(|problem| format!("`{key} = \"{text}\"`: {problem}"))
     });
     warnings.collect()
+}
+
+/// Returns what is wrong with a `*`, which only an expression can have.
+fn wildcard(field: Field, text: &str) -> Option<&'static str> {
+    if !text.contains('*') {
+        return None;
+    }
+    match field {
+        // Other mistakes of identities explain a `*` better.
+        Field::Email | Field::Url | Field::Identity => None,
+        Field::Repository | Field::Ref => Some(
+            "an exact value has no wildcards; use `identity_regex` of a `[[oci.policy]]`, which is \
+             compared with the URL and the ref of the workflow",
+        ),
+        Field::Issuer | Field::Sha | Field::Other => {
+            Some("an exact value has no wildcards; write it in full, or leave this key out")
+        }
+    }
 }
 
 fn issuer(text: &str) -> Option<String> {
@@ -198,6 +218,24 @@ fn texts(oci: &OciConfig) -> Vec<Text<'_>> {
                 ("github_trigger", Field::Other, &authority.github_trigger),
                 ("github_workflow", Field::Other, &authority.github_workflow),
                 ("github_sha", Field::Sha, &authority.github_sha),
+            ];
+            texts.extend(given(&key, fields));
+        }
+    }
+    texts
+}
+
+/// The texts that are compared with those of a provenance.
+fn provenance(oci: &OciConfig) -> Vec<Text<'_>> {
+    let mut texts = Vec::new();
+    for (index, policy) in oci.policy.iter().enumerate() {
+        for (place, demand) in policy.attestations.iter().enumerate() {
+            let key = format!("oci.policy[{index}].attestations[{place}]");
+            let fields = [
+                ("builder", Field::Other, &demand.builder),
+                ("source", Field::Other, &demand.source),
+                ("build_type", Field::Other, &demand.build_type),
+                ("workflow", Field::Other, &demand.workflow),
             ];
             texts.extend(given(&key, fields));
         }

@@ -1,6 +1,6 @@
 //! Texts that no certificate has, and their neighbors that certificates have.
 
-use super::super::super::{AuthorityConfig, PolicyConfig};
+use super::super::super::{AttestationConfig, AuthorityConfig, PolicyConfig};
 use super::*;
 
 const WORKFLOW: &str = "https://github.com/o/r/.github/workflows/r.yml@refs/heads/main";
@@ -26,6 +26,8 @@ fn scoped(key: &str, text: &str) -> OciConfig {
         "identity_regex" => &mut authority.identity_regex,
         "github_repository" => &mut authority.github_repository,
         "github_ref" => &mut authority.github_ref,
+        "github_trigger" => &mut authority.github_trigger,
+        "github_workflow" => &mut authority.github_workflow,
         _ => &mut authority.github_sha,
     };
     *field = Some(text.to_owned());
@@ -212,4 +214,41 @@ fn usual_texts_have_no_warning() {
     ] {
         assert_eq!(warnings(&oci), Vec::<String>::new());
     }
+}
+
+/// Every exact text is compared as it is written.
+#[test]
+fn wildcards_in_exact_texts_are_noticed() {
+    let demand = AttestationConfig {
+        predicate_type: "https://slsa.dev/provenance/v1".to_owned(),
+        workflow: Some(".github/workflows/*.yml".to_owned()),
+        ..AttestationConfig::default()
+    };
+    let mut provenance = scoped("identity", "a@b.example");
+    let policies = provenance.policy.iter_mut();
+    policies.for_each(|policy| policy.attestations.push(demand.clone()));
+    for oci in [
+        flat("cert_email", "*@b.example"),
+        flat("cert_issuer", "https://*.example"),
+        flat("cert_url", "https://github.com/o/*"),
+        flat("github_workflow_repository", "o/*"),
+        scoped("issuer", "https://*.example"),
+        scoped("identity", "*@b.example"),
+        scoped("github_repository", "o/*"),
+        scoped("github_ref", "refs/tags/*"),
+        scoped("github_ref", "v*"),
+        scoped("github_trigger", "*"),
+        scoped("github_workflow", "release*"),
+        scoped("github_sha", "0123*"),
+        provenance,
+    ] {
+        let warnings = warnings(&oci);
+        let has_rule = |warning: &String| warning.contains("no wildcards");
+        assert!(
+            warnings.len() == 1 && warnings.iter().all(has_rule),
+            "{warnings:?}"
+        );
+    }
+    let matching = scoped("identity_regex", "https://github.com/o/.*");
+    assert_eq!(warnings(&matching), Vec::<String>::new());
 }
