@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use qmt_plugins::PluginSource;
 use qmt_plugins::config::Span;
-use qmt_plugins::oci_ref::Platform;
+use qmt_plugins::oci_ref::{Platform, text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
@@ -62,17 +63,41 @@ pub(crate) struct Export {
     pub(crate) names: Vec<String>,
 }
 
-/// Parses the path of a layout. `-` is a stream for other programs, and a layout is a folder or file.
+/// Parses the path of a layout, with or without `oci-layout://` or `file://`.
 fn layout() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| {
-        if path == Path::new("-") {
-            return Err(
-                "a layout can't be written to or read from a pipe; name a file that ends in `.tar`, or \
-                 write `./-` for a folder of this name",
-            );
+    PathBufValueParser::new().try_map(layout_path)
+}
+
+fn layout_path(path: PathBuf) -> Result<PathBuf, String> {
+    // `-` is a stream for other programs, and a layout is a folder or file.
+    if path == Path::new("-") {
+        let rule = "a layout can't be written to or read from a pipe; name a file that ends in `.tar`, \
+                    or write `./-` for a folder of this name";
+        return Err(rule.to_owned());
+    }
+    let source = match path.to_str() {
+        Some(text) if text.contains(':') && !path.exists() => {
+            PluginSource::parse(text, None).map_err(|error| text::messages(&error).join(": "))?
         }
-        Ok(path)
-    })
+        Some(_) | None => PluginSource::File(path.clone()),
+    };
+    if let PluginSource::Layout { path: named, .. } = &source
+        && path != Path::new(&format!("oci-layout://{}", named.display()))
+    {
+        return Err(format!(
+            "name the layout without tag and digest: `oci-layout://{}`",
+            named.display()
+        ));
+    }
+    // The shell does not replace `~` in quotes or behind a scheme.
+    match source.relative_to(Path::new("")) {
+        PluginSource::Layout { path, .. } | PluginSource::File(path) => Ok(path),
+        _ => Err(
+            "an image in a registry is not a layout; name a folder, or a file that ends in \
+                  `.tar`"
+                .to_owned(),
+        ),
+    }
 }
 
 fn age(text: &str) -> Result<Duration, String> {
@@ -85,6 +110,37 @@ fn age(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layout_is_named_by_its_path_or_as_in_the_config() {
+        let home = |name: &str| PluginSource::File(format!("~/{name}").into());
+        let PluginSource::File(home) = home("o.tar").relative_to(Path::new("")) else {
+            return;
+        };
+        for (text, path) in [
+            ("o.tar", Path::new("o.tar")),
+            ("oci/o.tar", Path::new("oci/o.tar")),
+            ("oci-layout://o.tar", Path::new("o.tar")),
+            ("oci-layout:///srv/l", Path::new("/srv/l")),
+            ("file:///srv/o.tar", Path::new("/srv/o.tar")),
+            ("~/o.tar", &home),
+            ("oci-layout://~/o.tar", &home),
+            ("./x:1", Path::new("./x:1")),
+        ] {
+            assert_eq!(layout_path(text.into()).as_deref(), Ok(path), "{text}");
+        }
+        for (text, words) in [
+            ("oci-layout://out:v1", "`oci-layout://out`"),
+            ("oci-layout://v1:v1", "`oci-layout://v1`"),
+            ("oci-archive:o.tar", "`oci-layout://o.tar`"),
+            ("oci://ghcr.io/a/b:1", "not a layout"),
+            ("s3://bucket/o.tar", "not supported"),
+            ("-", "`./-`"),
+        ] {
+            let error = layout_path(text.into()).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn an_age_has_a_unit() {
