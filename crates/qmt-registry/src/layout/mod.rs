@@ -136,11 +136,19 @@ impl OciLayout {
 
     /// The error for a tag that no image has, with the names that there are.
     async fn lacks_tag(&self, reference: &Reference) -> RegistryError {
-        let names = match self.read(Layout::image_names).await {
+        let is_own = self.is_own(reference);
+        let names = self.read(move |layout| {
+            if is_own {
+                layout.image_tags()
+            } else {
+                layout.image_names()
+            }
+        });
+        let names = match names.await {
             Ok(names) => names,
             Err(error) => return error,
         };
-        let tag = reference.tag().filter(|_| self.is_own(reference));
+        let tag = reference.tag().filter(|_| is_own);
         let what = tag.map_or_else(|| reference.to_string(), Tag::to_string);
         self.lacks(what, names)
     }

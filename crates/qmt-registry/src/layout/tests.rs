@@ -224,6 +224,37 @@ async fn a_tag_of_any_repository_is_found() {
     assert_eq!(bed.layout.resolve(&bed.tagged("v1")).await.unwrap(), one);
 }
 
+/// Podman and skopeo write whole references; what the error lists can be used as a tag.
+#[tokio::test]
+async fn an_error_lists_tags_and_no_whole_references() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let two = bed.push("y", r#","annotations":{"n":"2"}"#).await;
+    for (names, listed) in [
+        (
+            ["docker.io/acme/x:v1", "docker.io/acme/y"],
+            "`v1`, `latest`".to_owned(),
+        ),
+        (["v1", "w2"], "`v1`, `w2`".to_owned()),
+        (
+            ["v1", "docker.io/acme/x:v1"],
+            format!("`v1`, `@{}`", two.digest()),
+        ),
+        (
+            ["docker.io/acme/x:v1", "docker.io/acme/y:v1"],
+            format!("`@{}`, `@{}`", one.digest(), two.digest()),
+        ),
+    ] {
+        let [first, second] = names;
+        bed.set_index(&[entry(&one, Some(first)), entry(&two, Some(second))]);
+        let text = bed.refusal("absent").await.to_string();
+        assert!(text.ends_with(&format!("it has {listed}")), "{text}");
+    }
+    let whole = "docker.io/acme/z:v1".parse().unwrap();
+    let text = bed.layout.resolve(&whole).await.unwrap_err().to_string();
+    assert!(text.contains("`docker.io/acme/x:v1`"), "{text}");
+}
+
 #[test]
 fn references_name_the_layout() {
     let bed = Bed::new();

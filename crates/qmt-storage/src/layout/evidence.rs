@@ -64,20 +64,57 @@ impl Layout {
     /// [`LayoutError::Invalid`] if `index.json` can't be read.
     pub fn image_names(&self) -> Result<Vec<String>, LayoutError> {
         let index = self.index()?;
-        let (mut names, mut read) = (Vec::new(), 0_usize);
-        for image in index.images() {
-            let name = LayoutIndex::name_of(image);
-            let is_image = if let Some(name) = name {
+        let names = self.images_of(&index).into_iter().map(|image| {
+            let name = LayoutIndex::name_of(image).map(str::to_owned);
+            name.unwrap_or_else(|| Self::by_digest(image))
+        });
+        Ok(names.collect())
+    }
+
+    /// As [`Self::image_names`], with the tag of a name that is a whole reference, as
+    /// [`Self::resolve_tag`] takes it. `@` and the digest where the tag means another image.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if `index.json` can't be read.
+    pub fn image_tags(&self) -> Result<Vec<String>, LayoutError> {
+        let index = self.index()?;
+        let tags = self.images_of(&index).into_iter().enumerate();
+        let tags = tags.map(|(place, image)| {
+            let Some(name) = LayoutIndex::name_of(image) else {
+                return Self::by_digest(image);
+            };
+            let Some(tag) = LayoutIndex::tag_in(name) else {
+                return name.to_owned();
+            };
+            let means_it = || match index.by_any_name(self, &tag) {
+                Ok(found) => found.is_some_and(|found| found.digest() == image.digest()),
+                Err(_) => false,
+            };
+            if place >= MANIFESTS_MAX || means_it() {
+                tag.to_string()
+            } else {
+                Self::by_digest(image)
+            }
+        });
+        Ok(tags.collect())
+    }
+
+    fn by_digest(image: &Descriptor) -> String {
+        format!("@{}", image.digest())
+    }
+
+    /// The entries that are images.
+    fn images_of<'a>(&self, index: &'a LayoutIndex) -> Vec<&'a Descriptor> {
+        let mut read = 0_usize;
+        let images = index.images().iter().filter(|image| {
+            if let Some(name) = LayoutIndex::name_of(image) {
                 !is_evidence(image) && !stands_for_digest(name)
             } else {
                 read = read.saturating_add(1);
                 read > MANIFESTS_MAX || !self.has_subject(image)
-            };
-            if is_image {
-                names.push(name.map_or_else(|| format!("@{}", image.digest()), str::to_owned));
             }
-        }
-        Ok(names)
+        });
+        images.collect()
     }
 
     /// Reports whether an entry of `index` is signatures or something else that is about an image of

@@ -74,6 +74,11 @@ impl LayoutIndex {
         names_in(image.annotations()).find(|name| name.contains('/'))
     }
 
+    /// Returns the tag in a name, which is a tag or a whole reference.
+    pub(super) fn tag_in(name: &str) -> Option<Tag> {
+        tag_of(name).unwrap_or(name).parse().ok()
+    }
+
     /// Returns the first image with that digest.
     pub fn by_digest(&self, digest: &Digest) -> Option<&Descriptor> {
         self.images.iter().find(|image| image.digest() == digest)
