@@ -270,6 +270,9 @@ fn decoder(
     })
 }
 
+/// How a gzip member begins.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// A gzip file: one member after the other, counted. Anything after the last is an error, except
 /// for zeros, which fill a block.
 struct Members {
@@ -294,6 +297,12 @@ impl Read for Members {
                     break;
                 }
                 Some(_) => {}
+            }
+            // Fewer bytes are a member that is cut short.
+            let start = chunks.peek(GZIP_MAGIC.len())?;
+            if !GZIP_MAGIC.starts_with(start.get(..GZIP_MAGIC.len()).unwrap_or(start)) {
+                let problem = "data after the last gzip member, which is not another one";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
             self.count = self.count.saturating_add(1);
             at_most(Limit::GzipMembers, self.limit, self.count).map_err(Failure::from)?;

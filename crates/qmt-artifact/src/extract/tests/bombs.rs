@@ -193,6 +193,12 @@ fn tar_11_zeros_behind_the_last_gzip_member_are_ignored() {
 #[test]
 fn tar_11_gzip_trailing_garbage_is_refused() {
     let padded = [&[0; 512], &gzip(&one_file())[..]].concat();
+    for junk in [&b"junk"[..], b"\n"] {
+        let bytes = [gzip(&one_file()), junk.to_vec()].concat();
+        let problem = Image::new(FileRule::Wasm, &[(GZIP, bytes)]).problem();
+        let text = qmt_oci_ref::text::messages(&problem).join(": ");
+        assert!(text.contains("data after the last gzip member"), "{text}");
+    }
     let garbage = [b"garbage", &b"\0x"[..], b"\x1f\x8b", b"\x1f", &padded];
     for garbage in garbage {
         let bytes = [gzip(&one_file()), garbage.to_vec()].concat();
