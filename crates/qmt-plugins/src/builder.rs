@@ -10,7 +10,7 @@ use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
-use crate::config::path::expand;
+use crate::config::path::{expand, join};
 use crate::config::{ByteSize, ConfigError, ConfigFile};
 use crate::error::Error;
 use crate::events::{Event, EventSink};
@@ -202,7 +202,7 @@ impl PluginHostBuilder {
             .cache_dir
             .map(|path| expand(&path).map_err(|rule| ConfigError::CacheDir { path, rule }));
         let named = named.transpose()?;
-        let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
+        let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| join(folder, dir)));
         let mut options = CacheOptions::default()
             .with_root(cache_dir)
             .with_max_size(oci.cache_max_size.map(ByteSize::bytes))

@@ -7,7 +7,7 @@ use qmt_oci_ref::{PluginKind, text};
 use crate::config::NativeDenial;
 #[cfg(feature = "native")]
 use crate::config::NativeRule;
-use crate::config::path::trust_files;
+use crate::config::path::{join, trust_files};
 use crate::config::writers::{self, Writers};
 use crate::config::{ConfigError, OciConfig, ProviderConfig, scopes_with_tags};
 use crate::error::Error;
@@ -89,7 +89,7 @@ pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
     let mut warnings = host.file.warnings().to_vec();
     warnings.extend(host.lock().warning().map(str::to_owned));
     for path in trust_files(host.config()) {
-        let path = host.file.folder().join(path);
+        let path = join(host.file.folder(), &path);
         // A file that is absent or unreadable is an error where it is read.
         let Ok(metadata) = std::fs::metadata(&path) else {
             continue;

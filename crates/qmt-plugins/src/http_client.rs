@@ -6,6 +6,7 @@ use qmt_oci_ref::{RegistryError, RegistryErrorKind, RegistryHost};
 use qmt_registry::credentials::{CredentialChain, CredentialOrigin};
 use qmt_registry::{HostOptions, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 
+use crate::config::path::join;
 use crate::config::{ConfigFile, RegistryConfig};
 use crate::events::{Event, EventSink};
 
@@ -60,10 +61,10 @@ fn options(file: &ConfigFile, registry: &RegistryConfig) -> HostOptions {
     let folder = file.folder();
     let mut options = HostOptions::new().plain_http(registry.plain_http);
     if let Some(path) = &registry.ca_file {
-        options = options.ca_file(folder.join(path));
+        options = options.ca_file(join(folder, path));
     }
     if let (Some(cert), Some(key)) = (&registry.client_cert, &registry.client_key) {
-        options = options.client_certificate(folder.join(cert), folder.join(key));
+        options = options.client_certificate(join(folder, cert), join(folder, key));
     }
     if let Some(proxy) = &registry.proxy {
         options = options.proxy(proxy.clone());

@@ -1,7 +1,7 @@
 //! From the `[oci]` table to the policies of `qmt-verify`.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use qmt_oci_ref::text;
@@ -11,6 +11,7 @@ use qmt_verify::policy::{
 };
 use qmt_verify::{SignerId, VerifyError};
 
+use crate::config::path::join;
 use crate::config::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, SignedNameRule,
     TransparencyRule, absolute_scope,
@@ -254,7 +255,7 @@ fn time(text: &str) -> Result<SystemTime, VerifyError> {
 
 /// Reads a small file of keys or trust material. Its name appears in reports.
 pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), VerifyError> {
-    let whole: PathBuf = folder.join(path);
+    let whole = join(folder, path);
     let fail = |problem: &str, source: Option<std::io::Error>| VerifyError::File {
         path: whole.clone(),
         problem: problem.to_owned(),

@@ -10,9 +10,9 @@ use qmt_registry::RedactedUrl;
 
 pub(crate) use self::scheme::{begins_with_host, is_like_image};
 use self::scheme::{
-    check_scheme, check_web_address, plain_http, proposed, with_space, without_sha256,
+    check_path, check_scheme, check_web_address, plain_http, proposed, with_space, without_sha256,
 };
-use crate::config::path::{expand, is_file_url};
+use crate::config::path::{expand, is_file_url, join};
 
 /// How the path of an image in a registry begins.
 pub(crate) const OCI: &str = "oci://";
@@ -78,6 +78,16 @@ pub enum SourceError {
         text::shell_word(.path)
     )]
     OtherStore {
+        /// The path.
+        path: String,
+    },
+    /// As [`Self::OtherStore`], where an image is to be published.
+    #[error(
+        "only other tools write this form; publish to `oci-layout://LAYOUT:TAG`, and copy it with \
+         `skopeo copy oci:LAYOUT:TAG {}`",
+        text::shell_word(.path)
+    )]
+    OtherDestination {
         /// The path.
         path: String,
     },
@@ -166,8 +176,14 @@ impl PluginSource {
                 sha256,
             });
         }
+        if let Some(rest) = path.strip_prefix(HTTP) {
+            return Err(plain_http(rest));
+        }
         if sha256.is_some() {
-            return Err(SourceError::NeedlessSha256);
+            let url = proposed(path).filter(|meant| meant.starts_with(HTTPS));
+            return Err(url.map_or(SourceError::NeedlessSha256, |meant| {
+                SourceError::Misspelled { meant }
+            }));
         }
         if path.starts_with(OCI) {
             let reference = path.parse::<Reference>();
@@ -179,9 +195,6 @@ impl PluginSource {
         }
         if let Some(rest) = path.strip_prefix(LAYOUT) {
             return layout(rest);
-        }
-        if let Some(rest) = path.strip_prefix(HTTP) {
-            return Err(plain_http(rest));
         }
         if is_file_url(path) {
             return expand(Path::new(path))
@@ -218,10 +231,23 @@ impl PluginSource {
             let reference = reference.or_else(|error| {
                 check_web_address(text)?;
                 check_scheme(text)?;
+                check_path(text)?;
                 Err(SourceError::from(error))
             });
             reference.map(Self::Registry)
         }
+    }
+
+    /// Parses a command-line argument that an image is published to, as [`Self::parse_reference`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`], with the rule that was broken.
+    pub fn parse_destination(text: &str) -> Result<Self, SourceError> {
+        Self::parse_reference(text).map_err(|error| match error {
+            SourceError::OtherStore { path } => SourceError::OtherDestination { path },
+            error => error,
+        })
     }
 
     /// Parses a command-line argument that can be a local file: one with `file://`, an absolute
@@ -246,7 +272,7 @@ impl PluginSource {
     #[must_use]
     pub fn relative_to(self, folder: &Path) -> Self {
         // What can't be expanded was refused when the source was parsed.
-        let absolute = |path: PathBuf| folder.join(expand(&path).unwrap_or(path));
+        let absolute = |path: PathBuf| join(folder, &expand(&path).unwrap_or(path));
         match self {
             Self::Layout { path, tag, digest } => Self::Layout {
                 path: absolute(path),

@@ -16,7 +16,7 @@ use qmt_verify::trust::{PemTrust, TrustRoot, TufOptions, TufTransport};
 use qmt_verify::{SigstoreVerifier, VerifyError};
 
 pub(crate) use self::check::{check, is_required, pinned_later, summary};
-use crate::config::path::EMBEDDED;
+use crate::config::path::{EMBEDDED, join};
 use crate::config::{ConfigFile, OciConfig, OneOrMany};
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -104,7 +104,7 @@ async fn trust_root(
     let oci = &host.config().oci;
     let root = match oci.trusted_root.as_deref() {
         Some(EMBEDDED) => TrustRoot::embedded(),
-        Some(path) => TrustRoot::from_json_file(&host.file.folder().join(path)),
+        Some(path) => TrustRoot::from_json_file(&join(host.file.folder(), Path::new(path))),
         None if uses_tuf(oci, policies) => {
             let cache_dir = host.cache.tuf_dir();
             let cache_dir = cache_dir.map_err(|source| Error::cache("trust", source))?;
@@ -180,7 +180,7 @@ fn pem_files(file: &ConfigFile) -> PemTrust {
         files
             .as_slice()
             .iter()
-            .map(|path| file.folder().join(path))
+            .map(|path| join(file.folder(), path))
             .collect()
     };
     let mut trust = PemTrust::default();

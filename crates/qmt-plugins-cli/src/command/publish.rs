@@ -30,7 +30,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
             "there is nothing to publish: give `--wasm` or `--native`",
         ));
     }
-    let destination = PluginSource::parse_reference(&publish.reference).map_err(|error| {
+    let destination = PluginSource::parse_destination(&publish.reference).map_err(|error| {
         let shown = text::without_credentials(&publish.reference);
         Failure::usage(format!(
             "`{shown}` is not a destination to publish to: {}",

@@ -103,6 +103,11 @@ fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
     paths
 }
 
+/// Returns a path that starts at `folder`, without a `.` in it, which `./x` would have in the folder `.`.
+pub(crate) fn join(folder: &Path, path: &Path) -> PathBuf {
+    folder.join(path).components().collect()
+}
+
 /// Turns a path as users write it into one for the operating system: `~/…` is in the home folder, and
 /// `file:` URLs are paths. It can still be relative.
 ///
@@ -221,6 +226,25 @@ mod tests {
             ("file://keys/a.pub", PathBuf::from("keys/a.pub")),
         ] {
             assert_eq!(expand(Path::new(written)), Ok(path), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_its_own_is_named_once() {
+        for (folder, path, joined) in [
+            (".", "./k.pub", "./k.pub"),
+            (".", "k.pub", "./k.pub"),
+            ("conf", "./k.pub", "conf/k.pub"),
+            ("/etc", "./a/./k.pub", "/etc/a/k.pub"),
+            ("/etc", "../k.pub", "/etc/../k.pub"),
+            (".", "/k.pub", "/k.pub"),
+        ] {
+            assert_eq!(
+                join(Path::new(folder), Path::new(path))
+                    .display()
+                    .to_string(),
+                joined
+            );
         }
     }
 

@@ -155,6 +155,18 @@ fn image_of_page(address: &str) -> Option<String> {
     }
 }
 
+/// Refuses a path in place of the name of an image: that of a layout has a scheme.
+pub(super) fn check_path(text: &str) -> Result<(), SourceError> {
+    let is_path = ["/", "./", "../", "~/"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    if is_path {
+        let meant = format!("{LAYOUT}{text}");
+        return Err(SourceError::Misspelled { meant });
+    }
+    Ok(())
+}
+
 /// Refuses schemes of other tools, and `oci-layout://` or `oci://` where it is misspelled.
 pub(super) fn check_scheme(path: &str) -> Result<(), SourceError> {
     if OTHER_STORES.iter().any(|store| path.starts_with(store)) {

@@ -23,6 +23,7 @@ fn every_form_of_a_path() {
         ("file://localhost/plugins/a%20b.wasm", "/plugins/a b.wasm"),
         ("~/echo.wasm", "~/echo.wasm"),
         ("oci-layout://~/x:1", "oci-layout://~/x:1"),
+        ("./echo.wasm", "./echo.wasm"),
         ("c:/plugins/echo.wasm", "c:/plugins/echo.wasm"),
     ] {
         assert_eq!(
@@ -395,5 +396,57 @@ fn what_reads_like_an_image() {
         "a\\b",
     ] {
         assert!(!is_like_image(path), "{path}");
+    }
+}
+
+/// A next step that fits what is given.
+#[test]
+fn a_url_with_a_digest_is_written_with_https() {
+    for (path, words) in [
+        ("http://h.example/p.wasm", "by `https://` only"),
+        ("https:/h.example/p.wasm", "`https://h.example/p.wasm`"),
+        ("HTTPS://h.example/p.wasm", "`https://h.example/p.wasm`"),
+        ("oci://ghcr.io/a/b", "`@sha256:…`"),
+        ("plugin.wasm", "`https://` path only"),
+    ] {
+        let error = PluginSource::parse(path, Some(HEX)).unwrap_err();
+        assert!(error.to_string().contains(words), "{path}: {error}");
+    }
+}
+
+#[test]
+fn the_path_of_a_layout_is_recognised_without_its_scheme() {
+    for path in ["./l:v1", "../l", "/srv/l:v1", "~/l:v1", "/srv/My l"] {
+        let error = PluginSource::parse_reference(path).unwrap_err();
+        let meant = format!("did you mean `oci-layout://{path}`?");
+        assert_eq!(error.to_string(), meant);
+    }
+}
+
+/// The store of another tool is a source for `skopeo copy`, and a target after publishing.
+#[test]
+fn a_destination_of_other_tools_is_copied_to() {
+    let error = PluginSource::parse_destination("dir:l").unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("`skopeo copy oci:LAYOUT:TAG dir:l`"),
+        "{text}"
+    );
+    assert!(PluginSource::parse_destination("oci-layout://l:1").is_ok());
+    assert!(PluginSource::parse_destination("ghcr.io/acme/echo:1").is_ok());
+}
+
+#[test]
+fn a_dot_is_not_repeated() {
+    for (path, located) in [
+        ("./x.wasm", "./x.wasm"),
+        ("x.wasm", "./x.wasm"),
+        ("a/./x.wasm", "./a/x.wasm"),
+        ("../x.wasm", "./../x.wasm"),
+        ("oci-layout://./l:1", "oci-layout://./l:1"),
+    ] {
+        let source = PluginSource::parse(path, None).unwrap();
+        let source = source.relative_to(Path::new("."));
+        assert_eq!(source.to_string(), located);
     }
 }
