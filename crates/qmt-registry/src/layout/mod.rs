@@ -57,13 +57,13 @@ impl Access {
 
     fn layout(&self) -> Result<&Layout, LayoutError> {
         match self {
-            Self::Read { path, layout } => match layout.get() {
-                Some(layout) => Ok(layout),
-                None => {
-                    let opened = Layout::open(path)?;
-                    Ok(layout.get_or_init(|| opened))
+            Self::Read { path, layout } => {
+                if let Some(layout) = layout.get() {
+                    return Ok(layout);
                 }
-            },
+                let opened = Layout::open(path)?;
+                Ok(layout.get_or_init(|| opened))
+            }
             Self::Write(writer) => Ok(writer.layout()),
         }
     }
