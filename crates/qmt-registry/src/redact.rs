@@ -8,6 +8,10 @@ use std::fmt;
 use qmt_oci_ref::text;
 use url::Url;
 
+/// Most characters that are shown of a text that is not a URL.
+#[cfg(feature = "http")]
+const SHOWN_MAX: usize = 200;
+
 /// A URL without userinfo, query and fragment.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RedactedUrl(Box<str>);
@@ -48,18 +52,13 @@ impl RedactedUrl {
         Self(origin.0.trim_end_matches('/').into())
     }
 
-    /// Redacts a text that may or may not be a URL; of what can't be parsed, only a path is shown.
+    /// Redacts a text that may or may not be a URL, such as a template whose variables are not replaced.
     #[cfg(feature = "http")]
     pub(crate) fn from_text(from: &str) -> Self {
         match Url::parse(from) {
             Ok(url) if !url.cannot_be_a_base() => Self::from(&url),
-            Ok(url) => Self(format!("{}:…", url.scheme()).into()),
-            // A path has no userinfo.
-            Err(_) if from.starts_with('/') && !from.starts_with("//") => {
-                let path = from.split(['?', '#']).next().unwrap_or_default();
-                Self(text::escape(path).into())
-            }
-            Err(_) => Self("(not a URL)".into()),
+            Ok(url) if !begins_with_port(url.path()) => Self(format!("{}:…", url.scheme()).into()),
+            Ok(_) | Err(_) => Self(without_secrets(from).into()),
         }
     }
 }
@@ -86,6 +85,31 @@ impl fmt::Debug for RedactedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// Reports whether a text is what follows `host:` in an address without a scheme.
+#[cfg(feature = "http")]
+pub(crate) fn begins_with_port(text: &str) -> bool {
+    let port = text.split('/').next().unwrap_or_default();
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What can be shown of a text that is not a URL: neither what may be userinfo nor a query.
+#[cfg(feature = "http")]
+fn without_secrets(text: &str) -> String {
+    let (shown, cut) = match text.find(['?', '#']) {
+        Some(end) => text.split_at(end),
+        None => (text, ""),
+    };
+    // A password may have the characters that end a path.
+    if cut.contains('@') {
+        return "…".to_owned();
+    }
+    let shown = match shown.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => shown.to_owned(),
+    };
+    text::escape_to(&shown, SHOWN_MAX)
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn a_host_is_named_as_in_the_config() {
         ("r.example:8080", "r.example:8080"),
         ("[::1]:443", "[::1]"),
         ("registry-1.docker.io:443", "docker.io"),
-        ("(not a URL)", "(not a URL)"),
+        ("${HOST}/token", "${HOST}/token"),
     ] {
         assert_eq!(hint::host_of(address), host);
     }

@@ -5,7 +5,7 @@ use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
 use super::ClientError;
 use super::hint::credential;
-use super::text::realm_hint;
+use super::text::{realm_hint, realm_refused};
 use crate::BoxError;
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
@@ -28,8 +28,7 @@ pub enum TokenServerError {
         offered: Vec<&'static str>,
     },
     /// The token server does not get the credential, or no request at all.
-    #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
-        realm_hint(.allow.as_deref(), .host))]
+    #[error("{}{}", realm_refused(.host, .realm, .reason), realm_hint(.allow.as_deref(), .host))]
     RealmRefused {
         /// The registry.
         host: RegistryHost,
@@ -91,6 +90,12 @@ impl TokenServerError {
             Self::Challenge { host, .. } => Some(format!(
                 "only `Bearer` and `Basic` are supported: check that `{host}` is the registry itself, \
                  and not a proxy or web site with a login of its own"
+            )),
+            Self::RealmRefused {
+                host, allow: None, ..
+            } => Some(format!(
+                "the operator of `{host}` must set the external URL of its token server there: \
+                 clients get it as `realm` in the header `WWW-Authenticate`"
             )),
             Self::RealmRefused { .. } | Self::NoToken { .. } => None,
         }

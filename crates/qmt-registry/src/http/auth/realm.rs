@@ -7,11 +7,14 @@
 
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::address::AddressKind;
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::error::{ClientError, TokenServerError};
 use crate::http::transport::{literal, same_origin, unsafe_part, with_tls_of};
-use crate::redact::RedactedUrl;
+use crate::redact::{RedactedUrl, begins_with_port};
+
+/// What is said of an address without a scheme.
+const NO_SCHEME: &str = "it is not an absolute URL, which begins with `https://`";
 
 /// Registries whose token server is known to be another host.
 const KNOWN_PAIRS: [(&str, &str); 2] = [
@@ -55,8 +58,11 @@ pub(crate) fn check(
     if realm.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("it has spaces or control characters", None));
     }
-    let url = Url::parse(realm).map_err(|_| refuse("it is not an absolute URL", None))?;
+    let url = Url::parse(realm).map_err(|error| refuse(malformed(realm, error), None))?;
     let mut url = with_tls_of(base, url);
+    if url.cannot_be_a_base() && begins_with_port(url.path()) {
+        return Err(refuse(NO_SCHEME, None));
+    }
     if !matches!(url.scheme(), "https" | "http") {
         return Err(refuse("it is neither HTTPS nor HTTP", None));
     }
@@ -90,6 +96,21 @@ pub(crate) fn untrusted(host: &RegistryHost, realm: &Url) -> ClientError {
         reason: "it is another host, so the credential is not sent to it",
         allow: Some(authority(realm)),
     })
+}
+
+/// What is wrong with a realm that is not a URL.
+fn malformed(realm: &str, error: ParseError) -> &'static str {
+    match error {
+        _ if realm.is_empty() => "it is empty",
+        ParseError::RelativeUrlWithoutBase => NO_SCHEME,
+        ParseError::InvalidPort => "its port is not a number up to 65535",
+        ParseError::EmptyHost => "it names no host",
+        ParseError::IdnaError
+        | ParseError::InvalidDomainCharacter
+        | ParseError::InvalidIpv4Address
+        | ParseError::InvalidIpv6Address => "its host is neither a name nor an address",
+        _ => "it is not a URL",
+    }
 }
 
 /// Whether an entry of `allow_realms` (`host`, `host:port` or a URL's origin) covers `url`. Without

@@ -126,6 +126,80 @@ fn a_realm_of_the_same_host_keeps_https() {
     }
 }
 
+/// Settings that are missing on the side of the registry are recognised by what it sends.
+#[test]
+fn the_refusal_of_what_is_not_a_url_shows_it_and_names_the_reason() {
+    const RELATIVE: &str = "it is not an absolute URL, which begins with `https://`";
+    for (realm, shown, reason) in [
+        (
+            "${EXT_ENDPOINT}/service/token",
+            "`${EXT_ENDPOINT}/service/token`",
+            RELATIVE,
+        ),
+        ("auth.example/token", "`auth.example/token`", RELATIVE),
+        (
+            "auth.example:8080/t?x=canary",
+            "`auth.example:8080/t`",
+            RELATIVE,
+        ),
+        (
+            "https://r.example:99999/token",
+            "`https://r.example:99999/token`",
+            "its port is not a number up to 65535",
+        ),
+        (
+            "https://me:canary@r.example:port/token",
+            "`…@r.example:port/token`",
+            "its port is not a number up to 65535",
+        ),
+        (
+            "https://<host>/token",
+            "`https://<host>/token`",
+            "its host is neither a name nor an address",
+        ),
+        ("https://", "`https://`", "it names no host"),
+        (
+            "https://auth .example/token",
+            "`https://auth .example/token`",
+            "it has spaces or control characters",
+        ),
+    ] {
+        let text = at_example(&[], realm).unwrap_err();
+        let start = format!("`r.example` names {shown} as its token server");
+        assert!(text.starts_with(&start), "{text}");
+        assert!(
+            text.ends_with(&format!("which is not used: {reason}")),
+            "{text}"
+        );
+        assert!(!text.contains("canary"), "{text}");
+    }
+    let text = at_example(&[], "").unwrap_err();
+    assert_eq!(
+        text,
+        "`r.example` requires a token and does not name its token server: the `realm` in its \
+         `WWW-Authenticate` is empty"
+    );
+}
+
+/// Only the registry's operator can correct its realm.
+#[test]
+fn the_hint_about_a_realm_names_the_operator_of_the_registry() {
+    let (host, base) = ("r.example".parse().unwrap(), "https://r.example/");
+    let hint = |realm| {
+        let error = check(&host, &Url::parse(base).unwrap(), &[], realm);
+        error.unwrap_err().hint()
+    };
+    for realm in ["", "auth.example/token", "ftp://r.example/"] {
+        let hint = hint(realm).unwrap();
+        assert!(hint.contains("the operator of `r.example`"), "{hint}");
+    }
+    assert_eq!(
+        hint("https://10.1.2.3/token"),
+        None,
+        "the message has the line for the config"
+    );
+}
+
 /// AUTH-03, AUTH-07: no downgrade, no other scheme, nothing relative, no userinfo, no CR or LF.
 #[test]
 fn malformed_realms_are_refused() {
