@@ -138,6 +138,36 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Returns what has the name of a folder and is not one: `path`, or the nearest of its parents that
+/// exists. `None` if that is a folder.
+pub fn not_a_folder(path: &Path) -> Option<&Path> {
+    let existing = path.ancestors().find(|path| path.exists())?;
+    (!existing.is_dir()).then_some(existing)
+}
+
+/// Reports whether a shell would replace a part of the path, such as `$HOME` and `%APPDATA%`. An
+/// absolute path to a folder that exists can have such a name.
+pub fn has_shell_variable(path: &Path) -> bool {
+    let mut named = path.ancestors().filter(|folder| {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        name.is_some_and(is_shell_variable)
+    });
+    named
+        .next()
+        .is_some_and(|folder| !folder.is_absolute() || !folder.exists())
+}
+
+/// Reports whether a shell would replace the part of a path.
+fn is_shell_variable(part: &str) -> bool {
+    let name = part.strip_prefix('$');
+    let is_named =
+        |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || "_{(".contains(c));
+    let windows = part.strip_prefix('%').and_then(|rest| rest.split_once('%'));
+    name.is_some_and(is_named)
+        || part.contains("${")
+        || windows.is_some_and(|(name, _)| !name.is_empty() && !name.contains(' '))
+}
+
 /// Returns what a symbolic link points to, existing or not; `path` itself if it is not a link.
 pub fn link_target(path: &Path) -> PathBuf {
     std::fs::canonicalize(path)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::text;
+use qmt_storage::files::has_shell_variable;
 
 use super::{Config, ConfigError};
 use crate::source::LAYOUT;
@@ -127,7 +128,7 @@ pub fn expand(path: &Path) -> Result<PathBuf, &'static str> {
     } else {
         path.to_owned()
     };
-    if has_variable(&path) {
+    if has_shell_variable(&path) {
         return Err(
             "environment variables are not replaced in paths; write out the absolute path, or \
                     `~/…` for the home folder",
@@ -152,28 +153,6 @@ fn from_url(text: &str) -> PathBuf {
     // `file://relative/path` names a host by the letter of the standard, and a path by intent.
     let rest = text.get(FILE.len()..).unwrap_or_default();
     PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
-}
-
-/// Reports whether a shell would replace a part of the path. A folder that exists can have such a name.
-fn has_variable(path: &Path) -> bool {
-    let mut named = path.ancestors().filter(|folder| {
-        let name = folder.file_name().and_then(|name| name.to_str());
-        name.is_some_and(is_variable)
-    });
-    named
-        .next()
-        .is_some_and(|folder| !folder.is_absolute() || !folder.exists())
-}
-
-/// Reports whether a shell would replace the part of a path.
-fn is_variable(part: &str) -> bool {
-    let name = part.strip_prefix('$');
-    let is_named =
-        |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || "_{(".contains(c));
-    let windows = part.strip_prefix('%').and_then(|rest| rest.split_once('%'));
-    name.is_some_and(is_named)
-        || part.contains("${")
-        || windows.is_some_and(|(name, _)| !name.is_empty() && !name.contains(' '))
 }
 
 fn home_relative(path: &Path) -> Result<PathBuf, &'static str> {

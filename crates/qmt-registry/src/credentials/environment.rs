@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::RegistryHost;
+use qmt_storage::files::has_shell_variable;
 use secrecy::SecretString;
 
 use super::helper::HelperLimits;
@@ -135,8 +136,8 @@ impl Environment {
 
     /// The variable that names a place without a credentials file, if one does.
     pub(super) fn misdirected(&self) -> Option<CredentialOrigin> {
-        let check = |variable, is_folder| match place::path(self.get(variable)?) {
-            Err(content) => Some(not_a_path(variable, content)),
+        let check = |variable, is_folder| match complete(variable, self.get(variable)?) {
+            Err(origin) => Some(origin),
             Ok(path) => lack(&path, is_folder).map(|reason| CredentialOrigin::Misdirected {
                 variable,
                 path,
@@ -161,10 +162,11 @@ impl Environment {
     /// is its folder; many set it to the file.
     ///
     /// # Errors
-    /// What the variable holds, if that is not a path.
+    /// What the variable holds, if that is not a complete path.
     pub(super) fn docker_config(&self) -> Result<Option<PathBuf>, CredentialOrigin> {
-        let folder = match self.get(DOCKER_CONFIG).map(place::path) {
-            Some(Err(content)) => return Err(not_a_path(DOCKER_CONFIG, content)),
+        let named = self.get(DOCKER_CONFIG);
+        let folder = match named.map(|value| complete(DOCKER_CONFIG, value)) {
+            Some(Err(origin)) => return Err(origin),
             Some(Ok(file)) if file.is_file() => return Ok(Some(file)),
             Some(Ok(folder)) => Some(folder),
             None => self.path(HOME).map(|home| home.join(".docker")),
@@ -175,7 +177,7 @@ impl Environment {
     /// The containers' files: the one that `REGISTRY_AUTH_FILE` names, else the well-known ones.
     pub(super) fn auth_files(&self) -> Vec<PathBuf> {
         if let Some(value) = self.get(AUTH_FILE) {
-            return place::path(value).into_iter().collect();
+            return complete(AUTH_FILE, value).into_iter().collect();
         }
         let runtime = self.path("XDG_RUNTIME_DIR");
         let runtime = runtime.map(|folder| folder.join("containers"));
@@ -216,6 +218,23 @@ pub(crate) fn begins_with_bearer(token: &str) -> bool {
     first.is_some_and(|word| word.eq_ignore_ascii_case("Bearer"))
 }
 
+/// The path that a variable names, if a program can use it as it is.
+fn complete(variable: &'static str, value: &OsStr) -> Result<PathBuf, CredentialOrigin> {
+    let path = place::path(value).map_err(|content| not_a_path(variable, content))?;
+    let part = if path.starts_with("~") {
+        "`~` by the home folder"
+    } else if has_shell_variable(&path) {
+        "the variable"
+    } else {
+        return Ok(path);
+    };
+    Err(CredentialOrigin::Unexpanded {
+        variable,
+        path,
+        part,
+    })
+}
+
 /// What a variable holds that does not name a file or folder.
 fn not_a_path(variable: &'static str, content: Content) -> CredentialOrigin {
     let advice = match content {
@@ -232,9 +251,7 @@ fn not_a_path(variable: &'static str, content: Content) -> CredentialOrigin {
 
 /// What a place for credentials lacks, as the end of "which …".
 fn lack(path: &Path, is_folder: bool) -> Option<&'static str> {
-    if path.starts_with("~") {
-        Some("does not exist: only shells replace `~` by the home folder")
-    } else if !path.exists() {
+    if !path.exists() {
         Some("does not exist")
     } else if !is_folder || path.is_file() || path.join("config.json").exists() {
         None

@@ -48,6 +48,15 @@ pub enum CredentialOrigin {
         /// What is wrong with it, as a relative clause without its pronoun.
         reason: &'static str,
     },
+    /// A variable names a path that only a shell makes complete, so it is not used.
+    Unexpanded {
+        /// The variable.
+        variable: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// The part that a shell replaces, as the object of that verb.
+        part: &'static str,
+    },
     /// A variable that must name a file or folder holds something else, which may be a secret and
     /// is not kept.
     NotAPath {
@@ -79,6 +88,15 @@ impl fmt::Display for CredentialOrigin {
                 path,
                 reason,
             } => write!(f, "`{variable}` names `{}`, which {reason}", path.display()),
+            Self::Unexpanded {
+                variable,
+                path,
+                part,
+            } => write!(
+                f,
+                "`{variable}` names `{}`, in which only shells replace {part}",
+                path.display()
+            ),
             Self::NotAPath {
                 variable,
                 content,

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::{RegistryError, RegistryHost};
 use qmt_storage::ReplaceOptions;
-use qmt_storage::files::{create_private_folder, link_target};
+use qmt_storage::files::{create_private_folder, link_target, not_a_folder};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -95,7 +95,8 @@ impl CredentialChain {
             auths.insert(key, Value::Object(entry));
             true // Also makes the file private again.
         };
-        update(&path, insert).await?;
+        let updated = update(&path, insert).await;
+        updated.map_err(|error| at_variable(environment, error))?;
         Ok(stored)
     }
 
@@ -121,7 +122,8 @@ impl CredentialChain {
             auths.retain(|key, _| key::fit(key, &host, None).is_none());
             before != auths.len()
         });
-        Ok(removed.await? || had)
+        let removed = removed.await;
+        Ok(removed.map_err(|error| at_variable(environment, error))? || had)
     }
 }
 
@@ -149,15 +151,21 @@ async fn target(
         .docker_config()
         .map_err(|origin| ClientError::from(CredentialError::NotAPath { origin }))?
         .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
-    if path.starts_with("~") {
-        let reason =
-            "`DOCKER_CONFIG` begins with `~`, which only shells replace by the home folder";
-        return Err(unusable(reason));
-    }
     let variable = environment.variable_of_file(true);
     let file = AuthFile::read(&path, true, variable).await?;
     let helper = file.map(|file| file.helper(host)).transpose()?;
     Ok((path, helper.flatten()))
+}
+
+/// Adds the variable that the path of docker's file comes from.
+fn at_variable(environment: &Environment, error: ClientError) -> ClientError {
+    match error {
+        ClientError::Credential(error) => {
+            let variable = environment.variable_of_file(true);
+            error.at_variable(variable).into()
+        }
+        error => error,
+    }
 }
 
 /// Changes `auths` in docker's file and leaves everything else in it as it is. Writes the file only
@@ -196,6 +204,13 @@ fn update_blocking(
     // Dotfiles are often links into a repository: the target is replaced, the link stays.
     let target = link_target(path);
     let folder = target.parent().unwrap_or(Path::new("."));
+    if let Some(blocked) = not_a_folder(folder) {
+        return Err(ClientError::from(CredentialError::NotAFolder {
+            path: path.to_owned(),
+            folder: blocked.to_owned(),
+            variable: None,
+        }));
+    }
     create_private_folder(folder).map_err(unwritable)?;
     qmt_storage::replace(&target, &text, ReplaceOptions::PRIVATE).map_err(unwritable)?;
     Ok(true)

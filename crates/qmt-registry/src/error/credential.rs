@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::RegistryHost;
 
-use super::text::{at_key, from_variables, login};
+use super::text::{at_key, from_variables, login, write_out};
 use crate::BoxError;
 use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
 
@@ -28,6 +28,16 @@ pub enum CredentialError {
         /// The cause, where it can't contain a secret.
         source: Option<BoxError>,
     },
+    /// Docker's file can't be written, because something else has the name of its folder.
+    #[error("credentials file `{}`: it can't be written, because `{}` is not a folder", .path.display(), .folder.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+        /// What has the name of its folder, or of a folder above it.
+        folder: PathBuf,
+        /// The variable that the path comes from, if one is set.
+        variable: Option<&'static str>,
+    },
     /// A credential helper failed. Its output is never shown.
     #[error("credential helper `{program}`, named by `{key}` in `{}`: {reason}", .path.display())]
     Helper {
@@ -44,7 +54,7 @@ pub enum CredentialError {
         /// The error of the operating system, or how the program ended.
         source: Option<BoxError>,
     },
-    /// The variable with the place of docker's configuration holds something else.
+    /// The variable with the place of docker's configuration holds no complete path.
     #[error("the credentials file is unknown: {origin}")]
     NotAPath {
         /// The variable, and what it holds.
@@ -116,6 +126,17 @@ impl CredentialError {
                 "its path comes from the variable `{variable}`: correct the file, or correct or unset \
                  the variable"
             ),
+            Self::NotAFolder {
+                variable: Some(variable),
+                ..
+            } => format!("its path comes from the variable `{variable}`: correct or unset it"),
+            Self::NotAFolder { folder, .. } => format!(
+                "rename or remove `{}`, or name another folder with the variable `DOCKER_CONFIG`",
+                folder.display()
+            ),
+            Self::NotAPath {
+                origin: CredentialOrigin::Unexpanded { variable, .. },
+            } => write_out(variable),
             Self::Helper {
                 program,
                 key,
@@ -145,7 +166,7 @@ impl CredentialError {
     /// Adds the variable that the path of the file comes from.
     #[cfg(feature = "http")]
     pub(crate) fn at_variable(mut self, name: Option<&'static str>) -> Self {
-        if let Self::File { variable, .. } = &mut self {
+        if let Self::File { variable, .. } | Self::NotAFolder { variable, .. } = &mut self {
             *variable = name;
         }
         self

@@ -4,7 +4,7 @@ use qmt_oci_ref::RegistryHost;
 #[cfg(feature = "layout")]
 use qmt_storage::LayoutError;
 
-use super::text::{APACHE_HTTPS_EXPECTED, login};
+use super::text::{APACHE_HTTPS_EXPECTED, login, write_out};
 use super::{ClientError, WithheldReason, proxy};
 use crate::credentials::CredentialOrigin;
 #[cfg(feature = "http")]
@@ -217,6 +217,9 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
         CredentialOrigin::Misdirected { .. } if anonymous => {
             format!("{origin}; correct it, or log in with {login}")
         }
+        CredentialOrigin::Unexpanded { variable, .. } if anonymous => {
+            format!("{origin}; {} and log in with {login}", write_out(variable))
+        }
         CredentialOrigin::NotAPath {
             variable,
             advice: "",
@@ -274,6 +277,7 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
         | CredentialOrigin::Caller
         | CredentialOrigin::Variables(_)
         | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::Unexpanded { .. }
         | CredentialOrigin::NotAPath { .. } => login,
     }
 }
@@ -309,6 +313,7 @@ pub(super) fn credential(origin: &CredentialOrigin) -> String {
         CredentialOrigin::Unknown
         | CredentialOrigin::Caller
         | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::Unexpanded { .. }
         | CredentialOrigin::NotAPath { .. } => "the credential".to_owned(),
     }
 }

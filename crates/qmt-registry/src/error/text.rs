@@ -108,6 +108,11 @@ pub(super) fn login(host: &str) -> String {
     format!("`qmt-plugins login {}`", text::shell_word(host))
 }
 
+/// What to do about a path that only a shell makes complete.
+pub(super) fn write_out(variable: &str) -> String {
+    format!("write out the path in `{variable}`, or unset it")
+}
+
 pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
     from.map_or_else(String::new, |host| {
         format!(", to which `{host}` redirects,")

@@ -68,3 +68,39 @@ fn links_are_resolved_as_far_as_a_path_exists() {
         assert_eq!(real_path(&root.join(path)), root.join(real), "{path}");
     }
 }
+
+#[test]
+fn a_file_in_place_of_a_folder_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("a"), file.join("a/b")] {
+        assert_eq!(not_a_folder(&path), Some(&*file), "{path:?}");
+    }
+    for path in [folder.path().to_owned(), folder.path().join("a/b")] {
+        assert_eq!(not_a_folder(&path), None, "{path:?}");
+    }
+}
+
+#[test]
+fn variables_of_shells_are_recognised_in_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [
+        "$HOME/.docker",
+        "${HOME}/.docker",
+        "a/$USER/b",
+        "x${SUFFIX}",
+        "$(pwd)/a",
+        "%APPDATA%/a",
+        r"%USERPROFILE%\.docker",
+    ] {
+        assert!(has_shell_variable(Path::new(path)), "{path}");
+    }
+    for path in ["a$b", "$", "100%/a", "~/a", "/a/b", ""] {
+        assert!(!has_shell_variable(Path::new(path)), "{path}");
+    }
+    let named = folder.path().join("$HOME");
+    assert!(has_shell_variable(&named.join("a")));
+    std::fs::create_dir(&named).unwrap();
+    assert!(!has_shell_variable(&named.join("a")));
+}

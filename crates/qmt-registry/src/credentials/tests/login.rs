@@ -225,16 +225,66 @@ fn the_process_environment_is_read_once() {
     assert!(Path::new("/").is_absolute());
 }
 
-/// A folder named `~` would be made in the current folder.
+/// A folder named `~` or `$HOME` would be made in the current folder.
 #[tokio::test]
-async fn a_login_writes_no_folder_named_like_the_home_folder() {
-    for place in ["~/qmt-login-test", "~"] {
+async fn a_login_writes_no_folder_named_like_what_a_shell_replaces() {
+    for (place, part) in [
+        ("~/qmt-login-test", "`~` by the home folder"),
+        ("~", "`~` by the home folder"),
+        ("$HOME/qmt-login-test", "the variable"),
+        ("${HOME}/qmt-login-test", "the variable"),
+        ("/no-such-folder/$USER/qmt-login-test", "the variable"),
+        (r"%USERPROFILE%\qmt-login-test", "the variable"),
+    ] {
         let home = Home::new().set("DOCKER_CONFIG", place);
         let host = "ghcr.io".parse().unwrap();
         let (chain, credential) = (home.chain(), Credential::basic("me", "pw"));
         let error = chain.store(&host, &credential).await.unwrap_err();
-        assert!(text_of(&error).contains("only shells replace"), "{error}");
-        assert!(!Path::new("~").exists());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the credentials file is unknown: `DOCKER_CONFIG` names `{place}`, in which only \
+                 shells replace {part}"
+            )
+        );
+        assert_eq!(
+            error.hint().unwrap(),
+            "write out the path in `DOCKER_CONFIG`, or unset it"
+        );
+        assert!(!Path::new(place).exists());
+    }
+}
+
+/// Docker's folder may have been a file before there was more to configure.
+#[tokio::test]
+async fn a_login_names_what_is_not_a_folder() {
+    let host: RegistryHost = "ghcr.io".parse().unwrap();
+    let credential = Credential::basic("me", "pw");
+    let home = Home::new();
+    home.write(".docker", "{}");
+    let file = home.path(".docker/config.json");
+    let error = home.chain().store(&host, &credential).await.unwrap_err();
+    let (file, folder) = (file.display(), home.path(".docker"));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "credentials file `{file}`: it can't be written, because `{}` is not a folder",
+            folder.display()
+        )
+    );
+    let hint = error.hint().unwrap();
+    assert!(hint.starts_with("rename or remove `"), "{hint}");
+    assert!(!home.chain().erase(&host).await.unwrap());
+
+    let below = folder.join("a/b");
+    for place in [below.to_str().unwrap(), "/dev/null"] {
+        let home = Home::new().set("DOCKER_CONFIG", place);
+        let error = home.chain().store(&host, &credential).await.unwrap_err();
+        assert!(error.to_string().ends_with("` is not a folder"), "{error}");
+        assert_eq!(
+            error.hint().unwrap(),
+            "its path comes from the variable `DOCKER_CONFIG`: correct or unset it"
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
+use qmt_storage::files::has_shell_variable;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -175,11 +176,22 @@ fn no_authorities(host: &RegistryHost, plain_http: bool) -> TlsError {
     }
     let path = PathBuf::from(value);
     TlsError::NoAuthoritiesAt {
-        reason: encoding_of(&path).unwrap_or(""),
+        reason: encoding_of(&path).unwrap_or_else(|| unexpanded(&path)),
         host,
         plain_http,
         variable,
         path,
+    }
+}
+
+/// What to say of a path that only a shell makes complete; empty for others.
+fn unexpanded(path: &Path) -> &'static str {
+    if path.starts_with("~") {
+        "only shells replace `~` by the home folder"
+    } else if has_shell_variable(path) {
+        "only shells replace the variable in it"
+    } else {
+        ""
     }
 }
 

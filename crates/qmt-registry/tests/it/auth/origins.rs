@@ -142,6 +142,12 @@ async fn a_variable_without_a_file_is_named() {
         ("DOCKER_CONFIG", &empty, "no `config.json`"),
         ("DOCKER_CONFIG", &secret, ".dockerconfigjson"),
         ("DOCKER_CONFIG", Path::new("~/.docker"), "only shells"),
+        ("DOCKER_CONFIG", Path::new("$HOME/.docker"), "only shells"),
+        (
+            "REGISTRY_AUTH_FILE",
+            Path::new("$HOME/a.json"),
+            "only shells",
+        ),
         ("REGISTRY_AUTH_FILE", &absent, "does not exist"),
     ] {
         let set = [(variable, path.to_str().unwrap())];

@@ -166,6 +166,11 @@ fn missing_authorities_are_reported_with_the_variable() {
         text.contains("it is text in UTF-16; save it as UTF-8"),
         "{text}"
     );
+    for (file, part) in [("~/ca.pem", "`~`"), ("$HOME/ca.pem", "the variable")] {
+        let text = outcome(Some(Path::new(file)));
+        let words = format!("`{file}`, which the variable `SSL_CERT_FILE` names: only shells");
+        assert!(text.contains(&words) && text.contains(part), "{text}");
+    }
     for file in [empty, folder.path().join("missing.pem")] {
         let text = outcome(Some(&file));
         for words in [
