@@ -1,5 +1,7 @@
 //! TLS: which certificates are trusted, and the client's own.
 
+mod other;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,49 +25,6 @@ use super::verifier::ServerVerifier;
 use crate::BoxError;
 use crate::error::{ClientError, TlsError};
 use crate::place::Content;
-
-/// What is said about a file without certificates.
-const NO_CERTIFICATE: &str = "it has no line `-----BEGIN CERTIFICATE-----`; a certificate under \
-                              another label is converted by `openssl x509 -in FILE -out NEW`";
-/// What is said about the lists of certificates that Windows exports.
-const PKCS7: &str = "it is PKCS #7; write its certificates as PEM with `openssl pkcs7 -print_certs -in \
-                     FILE -out NEW`";
-const PKCS7_DER: &str = "it is PKCS #7; write its certificates as PEM with `openssl pkcs7 -inform der \
-                         -print_certs -in FILE -out NEW`";
-/// The identifier of signed data, with which PKCS #7 begins: <https://www.rfc-editor.org/rfc/rfc2315>
-const SIGNED_DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
-/// What is said about a file whose lines begin with spaces.
-const INDENTED: &str = "its lines begin with spaces; remove them with `awk '{$1=$1}1' FILE > NEW`";
-/// What is said about a file that holds certificate and key together.
-const PKCS12: &str =
-    "it is PKCS #12; write it as PEM with `openssl pkcs12 -in FILE -nodes -out NEW`";
-
-/// How a PEM file of an encrypted key is recognised: PKCS #8, and the older form of OpenSSL.
-const ENCRYPTED: [&[u8]; 2] = [
-    b"-----BEGIN ENCRYPTED PRIVATE KEY-----",
-    b"Proc-Type: 4,ENCRYPTED",
-];
-
-/// How files without a usable private key are recognised, and what is said about them.
-const OTHER_KEYS: [(&[u8], &str); 5] = [
-    (
-        b"-----BEGIN OPENSSH PRIVATE KEY-----",
-        "it is a key of OpenSSH; convert a copy of it with `ssh-keygen -p -m PKCS8 -f COPY`",
-    ),
-    (
-        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----",
-        "it is cosign's key for signatures, not the key of the client's certificate",
-    ),
-    (
-        b"-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----",
-        "it is cosign's key for signatures, not the key of the client's certificate",
-    ),
-    (b"PUBLIC KEY-----", "it has a public key, not a private key"),
-    (
-        b"-----BEGIN CERTIFICATE-----",
-        "it has a certificate, not its private key",
-    ),
-];
 
 /// The content of the files that the options of a registry name.
 pub(super) struct TlsFiles {
@@ -264,11 +223,7 @@ impl<'a> File<'a> {
             return Err(self.unusable(reason, Some(certificate_number(certificates.len()))));
         }
         if certificates.is_empty() {
-            let der =
-                "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`";
-            let other = self.other_form(der).or_else(|| self.other_pem());
-            let reason = other.unwrap_or(NO_CERTIFICATE);
-            return Err(self.unusable(reason, None));
+            return Err(self.unusable(other::than_certificates(&self.content), None));
         }
         Ok(certificates)
     }
@@ -286,48 +241,13 @@ impl<'a> File<'a> {
         trusted.collect()
     }
 
-    /// What to say of a file that has PEM of another kind, or PEM that is not written as it must be.
-    fn other_pem(&self) -> Option<&'static str> {
-        let text = String::from_utf8_lossy(&self.content);
-        let has = |mark: &str| text.lines().any(|line| line.trim() == mark);
-        if has("-----BEGIN PKCS7-----") || has("-----BEGIN CMS-----") {
-            Some(PKCS7)
-        } else if has("-----BEGIN CERTIFICATE-----") {
-            Some(INDENTED)
-        } else {
-            None
-        }
-    }
-
-    /// What to say of a file that is not PEM: `der` if it begins with the sequence that certificates
-    /// and keys are in DER. PKCS #12 is a sequence with the version 3.
-    /// <https://www.rfc-editor.org/rfc/rfc7292#section-4>
-    fn other_form(&self, der: &'static str) -> Option<&'static str> {
-        match self.content[..] {
-            [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..] => Some(PKCS12),
-            [0x30, 0x82, _, _, ref rest @ ..] if rest.starts_with(SIGNED_DATA) => Some(PKCS7_DER),
-            [0x30, 0x81 | 0x82, ..] => Some(der),
-            [0x30, length, ..] if usize::from(length) + 2 == self.content.len() => Some(der),
-            _ => None,
-        }
-    }
-
     /// The key. No cause is kept, because it could quote the file.
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, ClientError> {
-        let has = |mark: &[u8]| self.content.windows(mark.len()).any(|text| text == mark);
-        if ENCRYPTED.iter().any(|mark| has(mark)) {
-            let reason = "its key is encrypted, and there is no way to give the password; write it \
-                          unencrypted with `openssl pkey -in FILE -out NEW`";
+        if let Some(reason) = other::encryption(&self.content) {
             return Err(self.unusable(reason, None));
         }
-        PrivateKeyDer::from_pem_slice(without_byte_order_mark(&self.content)).map_err(|_| {
-            let der =
-                "it is in DER; write it as PEM with `openssl pkey -inform der -in FILE -out NEW`";
-            let other = OTHER_KEYS.iter().find(|(mark, _)| has(mark));
-            let reason = other.map(|(_, reason)| *reason);
-            let reason = reason.or_else(|| self.other_form(der));
-            self.unusable(reason.unwrap_or("it has no private key in PEM"), None)
-        })
+        PrivateKeyDer::from_pem_slice(without_byte_order_mark(&self.content))
+            .map_err(|_| self.unusable(other::than_private_key(&self.content), None))
     }
 
     fn unusable(&self, reason: &'static str, source: Option<BoxError>) -> ClientError {

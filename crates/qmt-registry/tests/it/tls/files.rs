@@ -159,11 +159,65 @@ async fn other_files_are_called_by_name() {
         let text = format!("-----BEGIN {label}-----\ncanary\n-----END {label}-----\n");
         write(label, text.as_bytes())
     };
+    let key = write("key", certificates.client_key_pem().as_bytes());
+    for (file, words) in [
+        (
+            block("PRIVATE KEY"),
+            "it has a private key, not a certificate",
+        ),
+        (
+            block("EC PRIVATE KEY"),
+            "it has a private key, not a certificate",
+        ),
+        (
+            short_der.clone(),
+            "it is a private key in DER, not a certificate",
+        ),
+        (block("CERTIFICATE REQUEST"), "certificate request (CSR)"),
+        (
+            block("NEW CERTIFICATE REQUEST"),
+            "certificate request (CSR)",
+        ),
+        (
+            block("X509 CRL"),
+            "it has a revocation list (CRL), not a certificate",
+        ),
+        (
+            block("PUBLIC KEY"),
+            "it has a public key, not a certificate",
+        ),
+        (
+            block("X509 CERTIFICATE"),
+            "`openssl x509 -in FILE -out NEW`",
+        ),
+        (write("empty", b"\n"), "it is empty"),
+        (
+            write("text", b"canary"),
+            "it has no line `-----BEGIN CERTIFICATE-----`",
+        ),
+    ] {
+        let client = HostOptions::new().client_certificate(&file, &key);
+        for text in [message(HostOptions::new().ca_file(&file)), message(client)] {
+            assert!(text.contains(words), "{file:?}: {text}");
+            let is_converted = words.contains("openssl");
+            assert_eq!(text.contains("openssl"), is_converted, "{file:?}: {text}");
+        }
+    }
+    // Both files, but each for the other option.
+    let swapped = message(HostOptions::new().client_certificate(&key, &cert));
+    let words = "`client_cert` of registry `r.example` can't be used (`";
+    assert!(swapped.contains(words), "{swapped}");
+    assert!(
+        swapped.contains("it has a private key, not a certificate"),
+        "{swapped}"
+    );
     for (key, words) in [
         (block("ENCRYPTED SIGSTORE PRIVATE KEY"), "cosign"),
         (block("ENCRYPTED COSIGN PRIVATE KEY"), "cosign"),
         (block("OPENSSH PRIVATE KEY"), "OpenSSH"),
         (block("PUBLIC KEY"), "public key"),
+        (block("CERTIFICATE REQUEST"), "certificate request (CSR)"),
+        (write("empty", b""), "it is empty"),
         (cert.clone(), "certificate"),
         (der, "`openssl pkey -inform der"),
         (short_der, "`openssl pkey -inform der"),
