@@ -32,9 +32,9 @@ use crate::{BoxError, credentials::CredentialOrigin, redact::RedactedUrl};
 #[non_exhaustive]
 pub enum ClientError {
     /// The registry does not have it.
-    #[error("`{what}` does not exist {}{}", place(.store.as_ref()), suffix(.message))]
+    #[error("{what} does not exist {}{}", place(.store.as_ref()), suffix(.message))]
     NotFound {
-        /// The reference or blob that was asked for.
+        /// What was asked for, its name in backticks.
         what: String,
         /// Where the registry redirected the request, if it did.
         store: Option<RedactedUrl>,
@@ -62,7 +62,7 @@ pub enum ClientError {
     Unauthorized {
         /// The registry.
         host: RegistryHost,
-        /// The reference or blob that was asked for.
+        /// What was asked for, its name in backticks.
         what: String,
         /// The status: 401 or 403.
         status: u16,
@@ -130,9 +130,9 @@ pub enum ClientError {
         rule: &'static str,
     },
     /// The answer to a request for a manifest is not a manifest or index, or is ambiguous.
-    #[error("`{what}` is not a usable image manifest or index")]
+    #[error("{what} is not a usable image manifest or index")]
     NotAManifest {
-        /// The reference that was asked for.
+        /// What was asked for, its name in backticks.
         what: String,
         /// The rule that it breaks.
         source: ManifestError,

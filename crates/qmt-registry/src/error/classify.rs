@@ -1,12 +1,12 @@
 //! What an error means for the caller: its kind, and what to look at.
 
-use qmt_oci_ref::{RegistryError, RegistryErrorKind};
-
+use std::fmt;
 #[cfg(feature = "http")]
 use std::time::Duration;
 
 #[cfg(feature = "http")]
 use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 #[cfg(feature = "http")]
 use url::Url;
 
@@ -174,9 +174,9 @@ impl ClientError {
     }
 
     /// The error for `what`, which exists in no source, without an answer that says more.
-    pub(crate) fn absent(what: String) -> Self {
+    pub(crate) fn absent(what: impl fmt::Display) -> Self {
         Self::NotFound {
-            what,
+            what: format!("`{what}`"),
             store: None,
             message: String::new(),
             host: None,

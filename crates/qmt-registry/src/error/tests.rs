@@ -86,7 +86,7 @@ fn a_refused_credential_is_named() {
     let hint = |origin| {
         let refused = ClientError::Unauthorized {
             host: "a.example".parse().unwrap(),
-            what: "a.example/team/x".to_owned(),
+            what: "`a.example/team/x`".to_owned(),
             status: 403,
             anonymous: false,
             origin,

@@ -70,11 +70,11 @@ pub(super) fn unauthorized(
     anonymous: bool,
 ) -> String {
     if anonymous && status == 403 {
-        format!("`{host}` refuses access to `{what}` without a credential (status {status})")
+        format!("`{host}` refuses access to {what} without a credential (status {status})")
     } else if anonymous {
-        format!("`{host}` requires a credential for `{what}` (status {status}, none was sent)")
+        format!("`{host}` requires a credential for {what} (status {status}, none was sent)")
     } else {
-        format!("`{host}` refuses access to `{what}` (status {status})")
+        format!("`{host}` refuses access to {what} (status {status})")
     }
 }
 

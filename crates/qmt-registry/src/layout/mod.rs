@@ -357,7 +357,7 @@ impl From<LayoutError> for ClientError {
                 is_other_content: false,
             },
             LayoutError::Manifest { digest, source } => Self::NotAManifest {
-                what: digest.to_string(),
+                what: format!("`{digest}`"),
                 source,
             },
             LayoutError::Entries {

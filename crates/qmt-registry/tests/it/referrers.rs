@@ -155,6 +155,9 @@ async fn a_missing_api_is_reported_in_many_ways() {
         .unwrap_err();
     assert_eq!(error.take_listed(), None);
     assert!(error.to_string().contains("403"), "{error}");
+    let (host, subject) = (other.host(), subject(&other, &image));
+    let words = format!("`{host}` refuses access to the list of referrers of `{subject}` without");
+    assert!(error.to_string().starts_with(&words), "{error}");
 }
 
 /// DIG-14: lists that are served under generic types, or are `null`.

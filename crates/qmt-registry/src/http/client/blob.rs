@@ -134,7 +134,7 @@ impl Transfer {
     /// The request for the whole blob.
     fn whole(&self) -> Request<'_> {
         let digest = self.proof.blob().digest();
-        let what = format!("{}@{digest}", self.from);
+        let what = format!("`{}@{digest}`", self.from);
         let rest = format!("blobs/{digest}");
         self.operation.read_request(&self.from, &rest, what).part()
     }

@@ -13,7 +13,7 @@ impl Operation {
         let mut url = self.endpoint.base.clone();
         url.set_path(API);
         let host = self.endpoint.host.clone();
-        let request = self.check_request(url, host.to_string());
+        let request = self.check_request(url, format!("`{host}`"));
         let answer = self.send(&request, &[200]).await;
         let answer = answer.map_err(|error| match error {
             ClientError::NotFound { message, .. } => {

@@ -96,7 +96,7 @@ fn named(reference: &Reference) -> (String, String) {
         // Without a digest, it has a tag.
         (None, tag) => (':', tag.map(Tag::to_string).unwrap_or_default()),
     };
-    let what = format!("{}{separator}{name}", reference.repository());
+    let what = format!("`{}{separator}{name}`", reference.repository());
     (format!("manifests/{name}"), what)
 }
 

@@ -158,7 +158,7 @@ impl Registry for HttpRegistry {
                 message,
                 ..
             }) if stands_for_digest(reference) && NO_TAG.contains(&status) => {
-                let absent = RegistryError::from(ClientError::absent(reference.to_string()));
+                let absent = RegistryError::from(ClientError::absent(reference));
                 Err(absent.with_remark(answers_with(status, &message)))
             }
             fetched => Ok(fetched?),

@@ -93,7 +93,7 @@ impl Operation {
         method: Method,
         url: Url,
     ) -> Request<'a> {
-        self.request(Some(to), Access::Push, method, url, to.to_string())
+        self.request(Some(to), Access::Push, method, url, format!("`{to}`"))
     }
 
     fn request<'a>(

@@ -222,7 +222,7 @@ fn read_claims(
 }
 
 pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
-    let what = format!("the referrers of {subject}");
+    let what = format!("the list of referrers of `{subject}`");
     ClientError::NotAManifest { what, source }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Pages<'a> {
         artifact_type: Option<&str>,
     ) -> Self {
         let rest = format!("referrers/{}", subject.digest());
-        let what = format!("the referrers of {subject}");
+        let what = format!("the list of referrers of `{subject}`");
         let request = operation.read_request(subject.repository(), &rest, what);
         let mut request = request.header(header::ACCEPT, OCI_INDEX);
         if let Some(artifact_type) = artifact_type {

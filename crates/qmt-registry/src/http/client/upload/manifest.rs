@@ -58,7 +58,7 @@ impl Operation {
         // Named in errors, because a registry may refuse some tags, and the list of referrers has a tag
         // of its own.
         let separator = if name.contains(':') { '@' } else { ':' };
-        request.what = format!("{to}{separator}{name}");
+        request.what = format!("`{to}{separator}{name}`");
         let answer = match self.send(&request, &STORED).await {
             // It lacks a blob or manifest; with several servers, perhaps only for a moment.
             Err(ClientError::UploadRefused { .. }) => {
@@ -138,7 +138,7 @@ fn referrer(
     let limits = ManifestLimits::default();
     let document = Document::read(manifest.media_type(), manifest.bytes(), &limits);
     let document = document.map_err(|source| ClientError::NotAManifest {
-        what: to.to_string(),
+        what: format!("`{to}`"),
         source,
     })?;
     let (subject, artifact_type, annotations) = match &document {
