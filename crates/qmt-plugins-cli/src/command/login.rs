@@ -50,10 +50,14 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
              credential, so it was not checked"
         );
     }
-    let variables = done.overridden_by.map(|origin| origin.to_string());
-    if let Some(variables) = &variables {
-        text = format!("{text}; it is only used after {variables} is unset");
+    if let Some(origin) = &done.overridden_by {
+        let are = match origin {
+            CredentialOrigin::Variables(names) if names.len() > 1 => "are",
+            _ => "is",
+        };
+        text = format!("{text}; it is only used after {origin} {are} unset");
     }
+    let variables = done.overridden_by.map(|origin| origin.to_string());
     output.result(
         &json!({
             "registry": registry,
@@ -75,11 +79,7 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
         format!("docker's files have no credential for {registry}")
     };
     if let Some(origin) = &done.remaining {
-        let step = match origin {
-            CredentialOrigin::Variables(_) => "unset it in the environment",
-            _ => "remove it there, for example with `podman logout`",
-        };
-        text = format!("{text}; the credential in {origin} stays in use: {step}");
+        text = format!("{text}; {}", remaining(origin));
     }
     let (was_there, remaining) = (done.was_logged_in, done.remaining);
     let remaining = remaining.map(|origin| origin.to_string());
@@ -87,6 +87,23 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
         &json!({ "registry": registry, "was_logged_in": was_there, "remaining": remaining }),
         &text,
     )
+}
+
+/// Says which credential is still used, and how its use ends.
+fn remaining(origin: &CredentialOrigin) -> String {
+    let step = match origin {
+        CredentialOrigin::Variables(names) if names.len() > 1 => "unset them in the environment",
+        CredentialOrigin::Variables(_) => "unset it in the environment",
+        CredentialOrigin::Helper { program, path, key } => {
+            return format!(
+                "the credential helper `{program}` still returns a credential, which stays in use: it \
+                 may generate credentials itself; to use none of it, remove `{key}` from {}",
+                path.display()
+            );
+        }
+        _ => "remove it there, for example with `podman logout`",
+    };
+    format!("the credential in {origin} stays in use: {step}")
 }
 
 /// Reads the registry. What is pasted from a browser has a scheme, and a path that credentials do
@@ -138,11 +155,14 @@ fn check_options(login: &Login, registry: &RegistryHost, is_asked: bool) -> Resu
     match &login.username {
         Some(name) => check_username(name),
         None if is_asked => Ok(()),
-        None => Err(Failure::usage(format!(
-            "the user name is missing: pass the password or token on stdin to `qmt-plugins \
-             login {} --username NAME --password-stdin`",
-            text::shell_word(registry.as_str())
-        ))),
+        None => Err(Failure::Usage {
+            message: "the user name is missing".to_owned(),
+            hint: Some(format!(
+                "pass the password or token on stdin to `qmt-plugins login {} --username NAME \
+                 --password-stdin`",
+                text::shell_word(registry.as_str())
+            )),
+        }),
     }
 }
 

@@ -86,8 +86,11 @@ impl CredentialChain {
             return Some(known);
         }
         for path in self.files() {
-            if let Ok(Some(_)) = self.in_file(&path, host, None).await {
-                return Some(CredentialOrigin::File(path));
+            if let Ok(Some((_, origin))) = self.in_file(&path, host, None).await {
+                return Some(match origin {
+                    CredentialOrigin::Helper { .. } => origin,
+                    _ => CredentialOrigin::File(path),
+                });
             }
         }
         None

@@ -185,10 +185,17 @@ impl Helper {
         key: &str,
     ) -> Result<bool, ClientError> {
         let Ended { status, output, .. } = self.run(environment, "erase", key.as_bytes()).await?;
-        if !status.success() && !is_not_found(&output) {
-            return Err(self.ended("it did not erase the credential", status));
+        if status.success() {
+            return Ok(true);
         }
-        Ok(status.success())
+        // Helpers call this error by other words than for `get`.
+        let is_absent =
+            is_not_found(&output) || matches!(self.get(environment, key).await, Ok(None));
+        if is_absent {
+            Ok(false)
+        } else {
+            Err(self.ended("it did not erase the credential", status))
+        }
     }
 
     /// Runs it to its end.

@@ -248,12 +248,18 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
 }
 
 fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
-    matches!(origin, CredentialOrigin::Variables(_)).then(|| {
-        format!(
-            "the credential is from {origin}, which is used before stored logins: correct or unset \
-             it"
-        )
-    })
+    let CredentialOrigin::Variables(names) = origin else {
+        return None;
+    };
+    let (are, them) = if names.len() > 1 {
+        ("are", "them")
+    } else {
+        ("is", "it")
+    };
+    Some(format!(
+        "the credential is from {origin}, which {are} used before stored logins: correct or unset \
+         {them}"
+    ))
 }
 
 /// The hint for a registry that requires a password where a token is stored.

@@ -120,6 +120,10 @@ fn a_credential_that_cannot_be_used_is_refused() {
             "can't contain a colon",
         ),
         (&["--password-stdin"], "--username NAME --password-stdin`"),
+        (
+            &["--config", "plugins.toml"],
+            "`qmt-plugins --config plugins.toml login ",
+        ),
         (&["-u", "me", "-p", "s3cret"], "`--password-stdin`"),
     ] {
         let answer = desk.run_fed(
@@ -212,6 +216,39 @@ fn logging_out_names_the_credential_that_stays() {
     );
 }
 
+/// A program that generates credentials, such as gcloud's, has nothing to erase.
+#[cfg(unix)]
+#[test]
+fn a_helper_that_keeps_its_credential_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (registry, desk) = scene();
+    let host = registry.host().to_string();
+    let answer = r#"printf '{"Username":"u","Secret":"canary"}'"#;
+    let script = format!("#!/bin/sh\ncase $1 in get) {answer};; *) cat >/dev/null;; esac\n");
+    for folder in ["bin", "home/.docker"] {
+        std::fs::create_dir_all(desk.path().join(folder)).unwrap();
+    }
+    let program = desk.write("bin/docker-credential-x", script);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let named = format!(r#"{{"credHelpers":{{"{host}":"x"}}}}"#);
+    for (config, key) in [
+        (named, format!("credHelpers[\"{host}\"]")),
+        (r#"{"credsStore":"x"}"#.to_owned(), "credsStore".to_owned()),
+    ] {
+        desk.write("home/.docker/config.json", config);
+        let answer = desk.run_with(&["logout", &host], &[("PATH", &path)]);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        let said = &answer.stdout;
+        let words = format!("remove `{key}` from ");
+        assert!(
+            said.contains("the credential helper `docker-credential-x` still"),
+            "{said}"
+        );
+        assert!(said.contains(&words) && !said.contains("podman"), "{said}");
+    }
+}
+
 /// What the registry did not ask for was not checked; a web site is no registry.
 #[test]
 fn a_credential_that_is_not_checked_is_reported() {
@@ -268,6 +305,17 @@ fn a_variable_that_wins_over_the_stored_credential_is_reported() {
         "{}",
         answer.transcript()
     );
+    let (user, password) = (
+        variable.replace("TOKEN", "USERNAME"),
+        variable.replace("TOKEN", "PASSWORD"),
+    );
+    let set = [(user.as_str(), "me"), (password.as_str(), "other")];
+    let answer = desk.run_fed_with(&arguments, b"secret", &set);
+    let words = format!("`{user}` and `{password}` are unset");
+    assert!(answer.stdout.contains(&words), "{}", answer.transcript());
+    let answer = desk.run_with(&["logout", &host], &set);
+    let words = "stays in use: unset them in the environment";
+    assert!(answer.stdout.contains(words), "{}", answer.transcript());
 }
 
 /// `login` does not read the lockfile, so one with the marks of a merge does not matter.

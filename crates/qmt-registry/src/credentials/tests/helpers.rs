@@ -3,7 +3,7 @@
 use super::*;
 
 #[cfg(unix)]
-const ANSWER: &str =
+pub(super) const ANSWER: &str =
     r#"read key; printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}' "$key" "#;
 
 #[cfg(unix)]

@@ -1,5 +1,7 @@
 //! Login and logout.
 
+#[cfg(unix)]
+use super::helpers::ANSWER;
 use super::*;
 
 #[tokio::test]
@@ -193,6 +195,21 @@ esac"#,
     assert!(home.chain().erase(&host).await.unwrap());
     assert_eq!(home.find("ghcr.io").await.unwrap(), None);
     assert!(!home.chain().erase(&host).await.unwrap());
+
+    // It has other words for what it does not have.
+    home.helper(
+        "x",
+        r#"case $1 in
+erase) echo 'The specified item could not be found in the keychain.';;
+get) echo 'credentials not found in native keychain';;
+esac; exit 1"#,
+    );
+    assert!(!home.chain().erase(&host).await.unwrap());
+    home.helper(
+        "x",
+        &format!("case $1 in erase) exit 1;; esac; {ANSWER} me canary"),
+    );
+    assert!(home.chain().erase(&host).await.is_err());
 
     home.helper("x", "exit 1");
     let error = home
