@@ -58,11 +58,12 @@ pub(super) async fn import(
             }
             report.add(output, plugin, result);
         } else if let Some(locked) = &one.locked {
-            output.note(format!(
+            let warning = format!(
                 "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
                  import --update {}` locks it to {imported}",
                 text::shell_word(&shown.to_string())
-            ));
+            );
+            output.note(output.commands(&warning));
         }
     }
     let transfer = &imported.transfer;
