@@ -79,6 +79,18 @@ impl AuthFile {
         }))
     }
 
+    /// Reports whether the variable has something else than `auths`, such as what belongs inside.
+    pub(super) fn lacks_auths(environment: &Environment) -> bool {
+        let text = environment.get(AUTH_VARIABLE);
+        let content = text.map(|text| parse(Path::new(AUTH_VARIABLE), text.as_encoded_bytes()));
+        let Some(Ok(mut content)) = content else {
+            return false;
+        };
+        let lacks = !content.is_empty() && field(&content, "auths").is_none();
+        content.values_mut().for_each(wipe);
+        lacks
+    }
+
     /// Reports whether an entry for the registry has a credential, or one that can't be used. Docker
     /// writes an empty entry where a helper has it.
     pub(super) fn has_entry(&self, host: &RegistryHost) -> bool {

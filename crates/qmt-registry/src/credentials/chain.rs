@@ -202,7 +202,7 @@ impl CredentialStore for CredentialChain {
         {
             return CredentialOrigin::Variables(vec![AUTH_VARIABLE.to_owned()]);
         }
-        self.environment.misdirected().unwrap_or_default()
+        self.environment.misdirected(host).unwrap_or_default()
     }
 }
 

@@ -9,9 +9,10 @@ use qmt_oci_ref::RegistryHost;
 use qmt_storage::files::has_shell_variable;
 use secrecy::SecretString;
 
+use super::auth_file::AuthFile;
 use super::helper::HelperLimits;
 use super::misspelled;
-use super::origin::CredentialOrigin;
+use super::origin::{AUTH_VARIABLE, CredentialOrigin};
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
 use crate::place::{self, Content};
@@ -134,8 +135,25 @@ impl Environment {
         names.filter(|name| self.get(name).is_some()).collect()
     }
 
+    /// The variable that probably has, or names, a credential for the registry, and is not used.
+    pub(super) fn misdirected(&self, host: &RegistryHost) -> Option<CredentialOrigin> {
+        let other_port = || {
+            host.port()?;
+            let variables = self.variables_of(&host.host().parse().ok()?);
+            let own = variable_prefix(host, "__");
+            let is_set = !variables.is_empty();
+            is_set.then_some(CredentialOrigin::OtherPort { variables, own })
+        };
+        let no_auths = || {
+            let has_none = AuthFile::lacks_auths(self);
+            let variable = AUTH_VARIABLE;
+            has_none.then_some(CredentialOrigin::NoAuths { variable })
+        };
+        other_port().or_else(no_auths).or_else(|| self.place())
+    }
+
     /// The variable that names a place without a credentials file, if one does.
-    pub(super) fn misdirected(&self) -> Option<CredentialOrigin> {
+    fn place(&self) -> Option<CredentialOrigin> {
         let check = |variable, is_folder| match complete(variable, self.get(variable)?) {
             Err(origin) => Some(origin),
             Ok(path) => lack(&path, is_folder).map(|reason| CredentialOrigin::Misdirected {

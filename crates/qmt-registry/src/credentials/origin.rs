@@ -48,6 +48,18 @@ pub enum CredentialOrigin {
         /// What is wrong with it, as a relative clause without its pronoun.
         reason: &'static str,
     },
+    /// The variable with the content of a credentials file has no `auths`, and is not used.
+    NoAuths {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// Variables are set for the registry at the default port of the same host.
+    OtherPort {
+        /// The variables, by name.
+        variables: Vec<String>,
+        /// How the names of the registry's own variables begin.
+        own: String,
+    },
     /// A variable names a path that only a shell makes complete, so it is not used.
     Unexpanded {
         /// The variable.
@@ -74,9 +86,19 @@ impl fmt::Display for CredentialOrigin {
         match self {
             Self::Unknown => f.write_str("an unknown place"),
             Self::Caller => f.write_str("the caller"),
-            Self::Variables(names) => {
-                let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-                f.write_str(&names.join(" and "))
+            Self::Variables(names) => f.write_str(&quoted(names)),
+            Self::NoAuths { variable } => write!(
+                f,
+                "`{variable}` has no `auths`, the object with the credentials by registry"
+            ),
+            Self::OtherPort { variables, own } => {
+                let are = if variables.len() > 1 { "are" } else { "is" };
+                write!(
+                    f,
+                    "{} {are} for this host at the default port; with its port, the names begin with \
+                     `{own}_`",
+                    quoted(variables)
+                )
             }
             Self::File(path) => path.display().fmt(f),
             Self::Entry { path, key, .. } => write!(f, "entry `{key}` of `{}`", path.display()),
@@ -110,4 +132,9 @@ impl fmt::Display for CredentialOrigin {
             }
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(" and ")
 }

@@ -214,7 +214,11 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
     }
     let login = login(host.as_str());
     match origin {
-        CredentialOrigin::Misdirected { .. } if anonymous => {
+        CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::NoAuths { .. }
+        | CredentialOrigin::OtherPort { .. }
+            if anonymous =>
+        {
             format!("{origin}; correct it, or log in with {login}")
         }
         CredentialOrigin::Unexpanded { variable, .. } if anonymous => {
@@ -284,6 +288,8 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
         | CredentialOrigin::Variables(_)
         | CredentialOrigin::Misdirected { .. }
         | CredentialOrigin::Unexpanded { .. }
+        | CredentialOrigin::NoAuths { .. }
+        | CredentialOrigin::OtherPort { .. }
         | CredentialOrigin::NotAPath { .. } => login,
     }
 }
@@ -320,6 +326,8 @@ pub(super) fn credential(origin: &CredentialOrigin) -> String {
         | CredentialOrigin::Caller
         | CredentialOrigin::Misdirected { .. }
         | CredentialOrigin::Unexpanded { .. }
+        | CredentialOrigin::NoAuths { .. }
+        | CredentialOrigin::OtherPort { .. }
         | CredentialOrigin::NotAPath { .. } => "the credential".to_owned(),
     }
 }

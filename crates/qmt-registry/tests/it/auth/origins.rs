@@ -196,6 +196,37 @@ async fn a_variable_without_a_file_is_named() {
             );
         }
     }
+    // What belongs inside of `auths`, and names without the port.
+    let inner = format!(
+        r#"{{"{}":{{"auth":"Y2FuYXJ5OmNhbmFyeQ=="}}}}"#,
+        server.host()
+    );
+    let token = "QMT_REGISTRY_127_0_0_1_TOKEN";
+    let own = variable(&server, "");
+    let port = format!("with its port, the names begin with `{own}`");
+    for (variable, content, words) in [
+        ("DOCKER_AUTH_CONFIG", &*inner, "has no `auths`"),
+        (
+            "DOCKER_AUTH_CONFIG",
+            r#"{"credsStore":"x"}"#,
+            "has no `auths`",
+        ),
+        (token, "canary", &port),
+    ] {
+        let (client, _) = with_variables(&server, &[(variable, content)]);
+        let error = resolve(&client, &server).await.unwrap_err();
+        let hint = hint_of(&error);
+        assert!(hint.contains(variable) && hint.contains(words), "{hint}");
+        assert!(
+            !hint.contains("canary") && hint.contains("qmt-plugins login"),
+            "{hint}"
+        );
+    }
+    for content in ["{}", r#"{"auths":{}}"#, ""] {
+        let (client, _) = with_variables(&server, &[("DOCKER_AUTH_CONFIG", content)]);
+        let hint = hint_of(&resolve(&client, &server).await.unwrap_err());
+        assert!(!hint.contains("DOCKER_AUTH_CONFIG"), "{hint}");
+    }
     // A file without an entry for this registry is not wrong.
     std::fs::write(empty.join("config.json"), "{}").unwrap();
     let set = [("DOCKER_CONFIG", empty.to_str().unwrap())];
