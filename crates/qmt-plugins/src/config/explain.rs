@@ -227,6 +227,19 @@ fn unquoted_host(root: &Value, names: &[String]) -> Option<String> {
     Some(host)
 }
 
+/// Appends a name to a dotted key, in quotes where TOML requires them.
+pub(super) fn push_name(key: &mut String, name: &str) {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !key.is_empty() {
+        key.push('.');
+    }
+    if !name.is_empty() && name.bytes().all(is_bare) {
+        key.push_str(name);
+    } else {
+        let _ = write!(key, "{name:?}");
+    }
+}
+
 /// Writes a path of figment as the other errors do: `providers[0].native`.
 fn key_in(root: &Value, path: &[String]) -> String {
     let (mut key, mut value) = (String::new(), Some(root));
@@ -235,10 +248,7 @@ fn key_in(root: &Value, path: &[String]) -> String {
             let _ = write!(key, "[{name}]");
             value = name.parse::<usize>().ok().and_then(|at| list.get(at));
         } else {
-            if !key.is_empty() {
-                key.push('.');
-            }
-            key.push_str(name);
+            push_name(&mut key, name);
             value = value
                 .and_then(Value::as_dict)
                 .and_then(|dict| dict.get(name));

@@ -8,7 +8,7 @@ use qmt_oci_ref::json::Unambiguous;
 use qmt_oci_ref::text;
 use qmt_storage::files::{open_regular, read_at_most};
 
-use super::explain::explain;
+use super::explain::{explain, push_name};
 use super::writers::{Writers, writers};
 use super::{Config, ConfigError, PullPolicy, check, env, path as config_path, written};
 
@@ -322,11 +322,8 @@ fn list_for_table(read: &Value, tables: &Value, key: &str) -> Option<String> {
     match (read, tables) {
         (Value::Array(..), Value::Dict(..)) => Some(key.to_owned()),
         (Value::Dict(_, read), Value::Dict(_, tables)) => read.iter().find_map(|(name, value)| {
-            let key = if key.is_empty() {
-                name.clone()
-            } else {
-                format!("{key}.{name}")
-            };
+            let mut key = key.to_owned();
+            push_name(&mut key, name);
             list_for_table(value, tables.get(name)?, &key)
         }),
         (Value::Array(_, read), Value::Array(_, tables)) => {

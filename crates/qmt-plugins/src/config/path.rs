@@ -128,6 +128,9 @@ pub fn expand(path: &Path) -> Result<PathBuf, &'static str> {
     } else {
         path.to_owned()
     };
+    if path.as_os_str().is_empty() {
+        return Err("the path is empty; name a file or folder, or remove the setting");
+    }
     if has_shell_variable(&path) {
         return Err(
             "environment variables are not replaced in paths; write out the absolute path, or \
@@ -205,6 +208,25 @@ mod tests {
             ("file://keys/a.pub", PathBuf::from("keys/a.pub")),
         ] {
             assert_eq!(expand(Path::new(written)), Ok(path), "{written}");
+        }
+    }
+
+    /// It would be the folder of the config.
+    #[test]
+    fn an_empty_path_is_refused() {
+        for (key, text) in [
+            ("oci.cache_dir", "oci.cache_dir = \"\""),
+            ("oci.public_keys", "oci.public_keys = [\"a.pub\", \"\"]"),
+            (
+                "registries.\"a.example:5000\".ca_file",
+                "registries.\"a.example:5000\".ca_file = \"\"",
+            ),
+        ] {
+            let mut config: Config = toml::from_str(text).unwrap();
+            let error = expand_all(Path::new("plugins.toml"), &mut config);
+            let text = error.unwrap_err().to_string();
+            let start = format!("plugins.toml: `{key}`: the path is empty");
+            assert!(text.starts_with(&start), "{text}");
         }
     }
 

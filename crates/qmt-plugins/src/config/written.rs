@@ -5,6 +5,7 @@ use std::path::Path;
 use figment::value::{Dict, Value};
 
 use super::ConfigError;
+use super::explain::push_name;
 
 /// The keys of `[oci]` in which null is absence. In the others it would silently mean that no
 /// signer or trust material is required.
@@ -89,9 +90,11 @@ fn check(path: &Path, key: &str, value: &mut Value, nulls: Nulls) -> Result<(), 
             if nulls == Nulls::Absent {
                 drop_nulls(fields);
             }
-            fields
-                .iter_mut()
-                .try_for_each(|(name, field)| check(path, &format!("{key}.{name}"), field, nulls))
+            fields.iter_mut().try_for_each(|(name, field)| {
+                let mut key = key.to_owned();
+                push_name(&mut key, name);
+                check(path, &key, field, nulls)
+            })
         }
         _ => Ok(()),
     }

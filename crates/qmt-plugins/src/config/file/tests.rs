@@ -31,7 +31,10 @@ fn a_list_is_no_table() {
     for (text, key) in [
         (r#"{"oci":[true]}"#, "`oci`"),
         (r#"{"oci":[]}"#, "`oci`"),
-        (r#"{"registries":{"ghcr.io":[]}}"#, "`registries.ghcr.io`"),
+        (
+            r#"{"registries":{"ghcr.io":[]}}"#,
+            "`registries.\"ghcr.io\"`",
+        ),
         (r#"{"providers":[["p","p.wasm"]]}"#, "`providers[0]`"),
         (
             r#"{"providers":[{"name":"a","path":"a.wasm"},{"name":"p","path":"p.wasm","allow":[]}]}"#,
@@ -346,12 +349,12 @@ fn frequent_mistakes_are_explained() {
         ),
         (
             "[registries.\"a.b\"]\ninsecure = true\n",
-            "registries.a.b.insecure",
+            "`registries.\"a.b\".insecure`",
             "`plain_http`",
         ),
         (
             "[registries.\"a.b\"]\npassword = \"x\"\n",
-            "registries.a.b.password",
+            "`registries.\"a.b\".password`",
             "`qmt-plugins login`",
         ),
         (

@@ -24,7 +24,7 @@ fn nulls_and_empty_lists_in_constraints_are_refused() {
         (r#"{"oci":{"public_keys":[null]}}"#, "oci.public_keys"),
         (
             r#"{"registries":{"ghcr.io":{"mirrors":[null]}}}"#,
-            "registries.ghcr.io.mirrors[0]",
+            "registries.\"ghcr.io\".mirrors[0]",
         ),
         (r#"{"providers":[null]}"#, "providers[0]"),
     ] {
