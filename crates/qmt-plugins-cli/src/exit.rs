@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use qmt_plugins::cache::CacheError;
@@ -42,6 +43,8 @@ pub(crate) enum Failure {
     Output(io::Error),
     /// A signal stopped the command.
     Interrupted { downloads: Vec<String>, code: Code },
+    /// The file with the signing key can't be used.
+    Key { path: PathBuf, source: BoxError },
     /// Anything else.
     Other { doing: String, source: BoxError },
     /// It was printed already; only the exit code remains.
@@ -73,6 +76,13 @@ impl Failure {
     pub(crate) fn other(doing: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Other {
             doing: doing.into(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn key(path: &Path, source: impl Into<BoxError>) -> Self {
+        Self::Key {
+            path: path.to_owned(),
             source: source.into(),
         }
     }
@@ -117,7 +127,10 @@ impl Failure {
         match self {
             Self::Library { error, .. } => code_of(error.kind()),
             Self::Usage { .. } => Code::Usage,
-            Self::Other { source, .. } if is_missing_file(source) => Code::NotFound,
+            Self::Other { source, .. } | Self::Key { source, .. } if is_missing_file(source) => {
+                Code::NotFound
+            }
+            Self::Key { .. } => Code::Config,
             Self::Output(_) | Self::Other { .. } => Code::Failure,
             Self::Interrupted { code, .. } | Self::Negative { code, .. } | Self::Reported(code) => {
                 *code
@@ -145,6 +158,10 @@ impl Failure {
             Self::Usage { message, .. } | Self::Negative { message, .. } => vec![message.clone()],
             Self::Output(error) => with_causes("the output can't be written", error),
             Self::Interrupted { downloads, .. } => vec![interrupted(downloads)],
+            Self::Key { path, source } => with_causes(
+                &format!("the key `{}` can't be used", path.display()),
+                &**source,
+            ),
             Self::Other { doing, source } => with_causes(doing, &**source),
             Self::Reported(_) => Vec::new(),
         }
@@ -189,6 +206,9 @@ impl Failure {
                 (hint, None) => hint,
             },
             Self::Usage { hint, .. } => hint.clone(),
+            Self::Key { source, .. } if is_missing_file(source) => {
+                Some("`cosign generate-key-pair` makes a key".to_owned())
+            }
             _ => None,
         }
     }

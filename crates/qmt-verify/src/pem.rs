@@ -17,9 +17,6 @@ const BEGIN: &str = "-----BEGIN ";
 /// How the labels of PGP begin.
 const PGP: &str = "PGP ";
 
-/// The first byte of keys and certificates in DER.
-const DER_SEQUENCE: u8 = 0x30;
-
 /// The header of a block under a password; others follow it.
 /// <https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1>
 const ENCRYPTED_HEADER: &str = "Proc-Type: 4,ENCRYPTED";
@@ -70,6 +67,39 @@ impl Label {
     }
 }
 
+/// What a file in DER is, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Der {
+    Pkcs12,
+    /// PKCS #8, PKCS #1 or SEC 1, without a password.
+    PrivateKey,
+    /// A public key, a certificate or an encrypted private key, most likely.
+    Other,
+}
+
+impl Der {
+    pub(crate) fn of(file: &[u8]) -> Option<Self> {
+        const SEQUENCE: u8 = 0x30;
+        /// The version of PKCS #12, and the start of what follows it.
+        /// <https://www.rfc-editor.org/rfc/rfc7292#section-4>
+        const VERSION: &[u8] = &[0x02, 0x01, 0x03, SEQUENCE];
+        /// Data or signed data in the form of PKCS #7.
+        const PKCS7: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07];
+        // Lengths have up to five bytes.
+        let start = file.get(..32).unwrap_or(file);
+        let has = |part: &[u8]| start.windows(part.len()).any(|found| found == part);
+        match file {
+            [SEQUENCE, ..] if has(VERSION) && has(PKCS7) => Some(Self::Pkcs12),
+            // The version, 0 or 1.
+            [SEQUENCE, 0x82, _, _, 0x02, 0x01, 0x00 | 0x01, ..]
+            | [SEQUENCE, 0x81, _, 0x02, 0x01, 0x00 | 0x01, ..]
+            | [SEQUENCE, 0x00..=0x7f, 0x02, 0x01, 0x00 | 0x01, ..] => Some(Self::PrivateKey),
+            [SEQUENCE, ..] => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+
 /// Whether `text` begins with a block.
 pub(crate) fn is_pem(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(BEGIN.as_bytes())
@@ -88,12 +118,17 @@ pub(crate) fn has_pgp(text: &[u8]) -> bool {
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = without_byte_order_mark(text);
     let text = std::str::from_utf8(text).map_err(|_| {
-        let problem = utf_16(text).unwrap_or(match text {
-            [DER_SEQUENCE, ..] => {
+        let problem = utf_16(text).unwrap_or(match Der::of(text) {
+            Some(Der::Pkcs12) => {
+                "it is a PKCS #12 file, which holds a private key; `openssl pkcs12 -in FILE -nokeys \
+                 -out NEW` writes its certificates in PEM"
+            }
+            Some(Der::PrivateKey) => "it is a private key in DER; name the public one",
+            Some(Der::Other) => {
                 "it is in DER, not in PEM form; convert a public key with `openssl pkey -pubin -inform \
                  DER -in FILE -out NEW`, a certificate with `openssl x509 -inform DER -in FILE -out NEW`"
             }
-            _ => "it is not text",
+            None => "it is not text",
         });
         problem.to_owned()
     })?;

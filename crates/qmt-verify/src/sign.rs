@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 use self::private_key::PrivateKey;
 use crate::error::VerifyError;
 use crate::evidence::COSIGN_SIGN;
-use crate::pem::{self, Label};
+use crate::pem::{self, Der, Label};
 use crate::signature::{PAYLOAD_TYPE, STATEMENT_V1};
 use crate::signer::SignerId;
 
@@ -68,6 +68,18 @@ impl KeySigner {
     pub fn from_pem(pem: &[u8], password: Option<&str>) -> Result<Self, VerifyError> {
         if pem.len() > KEY_BYTES_MAX {
             return Err(refused(format!("the file is over {KEY_BYTES_MAX} bytes")));
+        }
+        if let Some(form) = Der::of(pem) {
+            return Err(refused(match form {
+                Der::Pkcs12 => {
+                    "it is a PKCS #12 file; `openssl pkcs12 -in FILE -nocerts -nodes -out NEW_FILE` writes \
+                     its private key in PEM"
+                }
+                Der::PrivateKey | Der::Other => {
+                    "it is in DER, not in PEM form; convert a private key with `openssl pkey -inform \
+                     DER -in FILE -out NEW_FILE`"
+                }
+            }));
         }
         let blocks = pem::blocks(pem).map_err(refused)?;
         let [block] = <[pem::Block; 1]>::try_from(blocks).map_err(|blocks| {

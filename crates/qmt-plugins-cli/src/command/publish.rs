@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use qmt_plugins::PluginSource;
@@ -159,42 +159,14 @@ fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
 
 /// Reads the signing key. This is done before anything is sent.
 fn signer(file: &Path) -> Result<KeySigner, Failure> {
-    let doing = || format!("the key `{}` can't be used", file.display());
     session::require_key_file(file)?;
     let mut pem = Zeroizing::new(Vec::new());
     File::open(file)
         .and_then(|key| key.take(KEY_BYTES_MAX + 1).read_to_end(&mut pem))
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Failure::other(
-                format!("{}; `cosign generate-key-pair` makes one", doing()),
-                error,
-            ),
-            _ => Failure::other(doing(), error),
-        })?;
-    if is_pkcs12(&pem) {
-        return Err(Failure::Usage {
-            message: format!("{}: it is a PKCS #12 file", doing()),
-            hint: Some(
-                "`openssl pkcs12 -in FILE -nocerts -nodes -out NEW_FILE` writes its private key in PEM"
-                    .to_owned(),
-            ),
-        });
-    }
+        .map_err(|error| Failure::key(file, error))?;
     let password = std::env::var("COSIGN_PASSWORD").ok().map(Zeroizing::new);
     let password = password.as_ref().map(|password| password.as_str());
-    KeySigner::from_pem(&pem, password).map_err(|error| Failure::other(doing(), error))
-}
-
-/// Reports whether a file in DER begins as PKCS #12 does: version 3, then data or signed data in the form
-/// of PKCS #7. <https://www.rfc-editor.org/rfc/rfc7292#section-4>
-fn is_pkcs12(file: &[u8]) -> bool {
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: &[u8] = &[0x02, 0x01, 0x03, SEQUENCE];
-    const PKCS7: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07];
-    // Lengths have up to five bytes.
-    let start = file.get(..32).unwrap_or(file);
-    let has = |part: &[u8]| start.windows(part.len()).any(|found| found == part);
-    start.first() == Some(&SEQUENCE) && has(VERSION) && has(PKCS7)
+    KeySigner::from_pem(&pem, password).map_err(|error| Failure::key(file, error))
 }
 
 /// Reports whether the config uses the registry without TLS, because cosign needs an option then.

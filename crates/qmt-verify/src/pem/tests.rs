@@ -47,6 +47,27 @@ fn broken_blocks_are_errors() {
     assert!(blocks(&[0xff, 0xfe]).is_err());
 }
 
+/// A private key, and a file that holds one, is no public key in another form.
+#[test]
+fn files_in_der_are_called_by_name() {
+    for (file, problem) in [
+        (
+            &b"\x30\x82\x04\x0d\x02\x01\x03\x30\x82\x03\xc3\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xff"[..],
+            "it is a PKCS #12 file",
+        ),
+        (b"\x30\x82\x04\xbd\x02\x01\x00\x30\xff", "it is a private key in DER"),
+        (b"\x30\x81\x87\x02\x01\x00\x30\xff", "it is a private key in DER"),
+        (b"\x30\x2e\x02\x01\x00\x30\xff", "it is a private key in DER"),
+        (b"\x30\x59\x30\x13\xff", "`openssl pkey -pubin"),
+        (b"\x30\x82\x01\x02\x30\x81\xff", "`openssl x509 -inform DER"),
+        (b"\xff\xff", "it is not text"),
+    ] {
+        let error = blocks(file).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+        assert_eq!(error.contains("-inform DER"), problem.starts_with('`'), "{error}");
+    }
+}
+
 #[test]
 fn the_number_of_blocks_is_bounded() {
     let one = "-----BEGIN A-----\nAQID\n-----END A-----\n";

@@ -186,6 +186,46 @@ fn only_files_and_open_pipes_are_published() {
     }
 }
 
+/// Whatever is wrong with a signing key, the exit code is the same: that of trust material.
+#[test]
+fn signing_keys_that_cannot_be_used_have_one_exit_code() {
+    let desk = desk();
+    let block = |label: &str| format!("-----BEGIN {label}-----\nAQID\n-----END {label}-----\n");
+    for (name, content) in [
+        ("empty", String::new()),
+        ("junk", "x".to_owned()),
+        ("public", block("PUBLIC KEY")),
+        ("sec1", block("EC PRIVATE KEY")),
+        ("encrypted", block("ENCRYPTED PRIVATE KEY")),
+    ] {
+        desk.write(name, content);
+    }
+    desk.write("der", b"\x30\x81\x87\x02\x01\x00\x30\xff");
+    std::fs::create_dir(desk.path().join("folder")).unwrap();
+    for (name, code, words) in [
+        ("empty", 6, "not one private key"),
+        ("junk", 6, "not one private key"),
+        ("public", 6, "requires `PRIVATE KEY`"),
+        ("sec1", 6, "openssl pkcs8"),
+        ("encrypted", 6, "openssl pkcs8"),
+        (
+            "der",
+            6,
+            "convert a private key with `openssl pkey -inform DER -in",
+        ),
+        ("folder", 6, "directory"),
+        ("absent", 4, "`cosign generate-key-pair` makes a key"),
+    ] {
+        let publish = ["publish", "oci-layout://new:1", "--wasm", "plugin.wasm"];
+        let refused = desk.run(&[&publish[..], &["--sign-key", name]].concat());
+        assert_eq!(refused.code, Some(code), "{}", refused.transcript());
+        let said = refused.messages();
+        let named = format!("the key `{name}` can't be used");
+        assert!(said.contains(&named) && said.contains(words), "{said}");
+        assert!(!said.contains("-pubin"), "{said}");
+    }
+}
+
 #[test]
 fn a_key_in_pkcs_12_is_named() {
     let desk = desk();
@@ -195,7 +235,7 @@ fn a_key_in_pkcs_12_is_named() {
     desk.write("key.p12", [&start[..], &[0xff; 64]].concat());
     let publish = ["publish", "oci-layout://new:1", "--wasm", "plugin.wasm"];
     let refused = desk.run(&[&publish[..], &["--sign-key", "key.p12"]].concat());
-    assert_ne!(refused.code, Some(0), "{}", refused.transcript());
+    assert_eq!(refused.code, Some(6), "{}", refused.transcript());
     let said = refused.messages();
     for words in ["it is a PKCS #12 file", "openssl pkcs12"] {
         assert!(said.contains(words), "{said}");
