@@ -242,7 +242,7 @@ fn complete(variable: &'static str, value: &OsStr) -> Result<PathBuf, Credential
     let part = if path.starts_with("~") {
         "`~` by the home folder"
     } else if has_shell_variable(&path) {
-        "the variable"
+        "the variable in it"
     } else {
         return Ok(path);
     };

@@ -116,7 +116,7 @@ impl fmt::Display for CredentialOrigin {
                 part,
             } => write!(
                 f,
-                "`{variable}` names `{}`, in which only shells replace {part}",
+                "`{variable}` names `{}`, and only shells replace {part}",
                 path.display()
             ),
             Self::NotAPath {

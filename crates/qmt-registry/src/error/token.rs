@@ -94,8 +94,8 @@ impl TokenServerError {
             Self::RealmRefused {
                 host, allow: None, ..
             } => Some(format!(
-                "the operator of `{host}` must set the external URL of its token server there: \
-                 clients get it as `realm` in the header `WWW-Authenticate`"
+                "the operator of `{host}` must correct its settings: the external URL of the token \
+                 server is the `realm` that it sends in the header `WWW-Authenticate`"
             )),
             Self::RealmRefused { .. } | Self::NoToken { .. } => None,
         }

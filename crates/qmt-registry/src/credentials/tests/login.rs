@@ -199,10 +199,10 @@ esac"#,
     // It has other words for what it does not have.
     home.helper(
         "x",
-        r#"case $1 in
+        r"case $1 in
 erase) echo 'The specified item could not be found in the keychain.';;
 get) echo 'credentials not found in native keychain';;
-esac; exit 1"#,
+esac; exit 1",
     );
     assert!(!home.chain().erase(&host).await.unwrap());
     home.helper(
@@ -248,10 +248,10 @@ async fn a_login_writes_no_folder_named_like_what_a_shell_replaces() {
     for (place, part) in [
         ("~/qmt-login-test", "`~` by the home folder"),
         ("~", "`~` by the home folder"),
-        ("$HOME/qmt-login-test", "the variable"),
-        ("${HOME}/qmt-login-test", "the variable"),
-        ("/no-such-folder/$USER/qmt-login-test", "the variable"),
-        (r"%USERPROFILE%\qmt-login-test", "the variable"),
+        ("$HOME/qmt-login-test", "the variable in it"),
+        ("${HOME}/qmt-login-test", "the variable in it"),
+        ("/no-such-folder/$USER/qmt-login-test", "the variable in it"),
+        (r"%USERPROFILE%\qmt-login-test", "the variable in it"),
     ] {
         let home = Home::new().set("DOCKER_CONFIG", place);
         let host = "ghcr.io".parse().unwrap();
@@ -260,7 +260,7 @@ async fn a_login_writes_no_folder_named_like_what_a_shell_replaces() {
         assert_eq!(
             error.to_string(),
             format!(
-                "the credentials file is unknown: `DOCKER_CONFIG` names `{place}`, in which only \
+                "the credentials file is unknown: `DOCKER_CONFIG` names `{place}`, and only \
                  shells replace {part}"
             )
         );
