@@ -1,6 +1,5 @@
 //! What an error means for the caller: its kind, and what to look at.
 
-use std::fmt;
 #[cfg(feature = "http")]
 use std::time::Duration;
 
@@ -174,7 +173,7 @@ impl ClientError {
     }
 
     /// The error for `what`, which exists in no source, without an answer that says more.
-    pub(crate) fn absent(what: impl fmt::Display) -> Self {
+    pub(crate) fn absent(what: impl std::fmt::Display) -> Self {
         Self::NotFound {
             what: format!("`{what}`"),
             store: None,
