@@ -61,8 +61,10 @@ struct Answer(Map<String, Value>);
 impl Answer {
     /// Reads an answer, or says which rule it breaks.
     fn read(output: &[u8]) -> Result<Self, &'static str> {
-        let fields = serde_json::from_slice(without_byte_order_mark(output));
-        let answer = Self(fields.map_err(|_| OTHER_PROTOCOL)?);
+        // Docker reads the first value too, whatever wrappers print after it.
+        let output = serde_json::Deserializer::from_slice(without_byte_order_mark(output));
+        let fields = output.into_iter().next().and_then(Result::ok);
+        let answer = Self(fields.ok_or(OTHER_PROTOCOL)?);
         let is_known = |name: &String| FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known));
         if !answer.0.is_empty() && !answer.0.keys().any(is_known) {
             return Err("its answer has other fields than `ServerURL`, `Username` and `Secret`");

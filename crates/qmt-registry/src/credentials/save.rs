@@ -1,12 +1,14 @@
 //! Login and logout as docker does them.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::{RegistryError, RegistryHost};
-use qmt_storage::ReplaceOptions;
 use qmt_storage::files::{create_private_folder, link_target, not_a_folder};
+use qmt_storage::{FileLock, ReplaceOptions};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -19,6 +21,11 @@ use super::key;
 use super::origin::CredentialOrigin;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
+
+/// The file that exists while docker's file is changed, in its folder.
+const LOCK_NAME: &str = ".qmt-plugins.login.lock";
+/// How long other logins are waited for.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a credential was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +190,29 @@ fn update_blocking(
     change: impl FnOnce(&mut Map<String, Value>) -> bool,
 ) -> Result<bool, ClientError> {
     let unusable = |reason, source| auth_file::unusable(path, reason, source);
+    let unwritable = |cause: io::Error| unusable("it can't be written", Some(cause.into()));
+    // Dotfiles are often links into a repository: the target is replaced, the link stays.
+    let target = link_target(path);
+    let folder = target.parent().unwrap_or(Path::new("."));
+    if let Some(blocked) = not_a_folder(folder) {
+        return Err(ClientError::from(CredentialError::NotAFolder {
+            path: path.to_owned(),
+            folder: blocked.to_owned(),
+            variable: None,
+        }));
+    }
+    create_private_folder(folder).map_err(unwritable)?;
+    let _lock = match FileLock::acquire(&folder.join(LOCK_NAME), LOCK_LIMIT, || {}) {
+        Ok(lock) => Some(lock),
+        Err(cause) if cause.kind() == io::ErrorKind::TimedOut => {
+            return Err(unusable(
+                "another process keeps it locked",
+                Some(cause.into()),
+            ));
+        }
+        // The file is replaced atomically all the same, and what can't be written is reported then.
+        Err(_) => None,
+    };
     let mut content = match read_bounded(path)? {
         Some(text) => auth_file::parse(path, &text)?,
         None => Map::new(),
@@ -199,19 +229,6 @@ fn update_blocking(
     }
     let mut text = Zeroizing::new(serde_json::to_vec_pretty(&content).unwrap_or_default());
     text.push(b'\n');
-
-    let unwritable = |cause: std::io::Error| unusable("it can't be written", Some(cause.into()));
-    // Dotfiles are often links into a repository: the target is replaced, the link stays.
-    let target = link_target(path);
-    let folder = target.parent().unwrap_or(Path::new("."));
-    if let Some(blocked) = not_a_folder(folder) {
-        return Err(ClientError::from(CredentialError::NotAFolder {
-            path: path.to_owned(),
-            folder: blocked.to_owned(),
-            variable: None,
-        }));
-    }
-    create_private_folder(folder).map_err(unwritable)?;
     qmt_storage::replace(&target, &text, ReplaceOptions::PRIVATE).map_err(unwritable)?;
     Ok(true)
 }

@@ -71,6 +71,18 @@ async fn a_helper_may_give_an_identity_token() {
     );
 }
 
+/// What wrappers print after the answer is ignored, as by docker.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_first_value_of_a_helper_is_its_answer() {
+    let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+    home.helper(
+        "x",
+        r#"echo '{"Username":"me","Secret":"pw"}'; echo "token renewed""#,
+    );
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn auth_17_failing_helpers_show_no_secret() {

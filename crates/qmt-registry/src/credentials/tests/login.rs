@@ -384,3 +384,25 @@ async fn a_misspelled_variable_is_named_without_its_value() {
     let home = Home::new().set(&name("USER"), "");
     assert_eq!(home.find("ghcr.io").await.unwrap(), None);
 }
+
+/// Logins at the same time, as in parallel jobs, lose none of each other's entries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_logins_are_all_stored() {
+    let home = Home::new();
+    let hosts: Vec<RegistryHost> = (0..8)
+        .map(|nth| format!("r{nth}.example").parse().unwrap())
+        .collect();
+    let logins = hosts.iter().map(|host| {
+        let (chain, host) = (home.chain(), host.clone());
+        tokio::spawn(async move { chain.store(&host, &Credential::basic("me", "pw")).await })
+    });
+    for login in logins.collect::<Vec<_>>() {
+        login.await.unwrap().unwrap();
+    }
+    for host in &hosts {
+        let found = home.find(host.as_str()).await.unwrap();
+        assert!(found.is_some(), "{host}");
+    }
+    let mut files = std::fs::read_dir(home.path(".docker")).unwrap();
+    assert!(files.all(|file| file.unwrap().file_name() == "config.json"));
+}
