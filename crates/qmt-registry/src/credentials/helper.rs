@@ -175,7 +175,10 @@ impl Helper {
         let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
         let ended = self.run(environment, "store", &request).await?;
         if !ended.status.success() {
-            return Err(self.ended("it did not store the credential", ended.status));
+            return Err(self.ended(
+                "it did not store the credential (its output may hold a secret and is not shown)",
+                ended.status,
+            ));
         }
         Ok(())
     }
@@ -196,7 +199,10 @@ impl Helper {
         if is_absent {
             Ok(false)
         } else {
-            Err(self.ended("it did not erase the credential", status))
+            Err(self.ended(
+                "it did not erase the credential (its output may hold a secret and is not shown)",
+                status,
+            ))
         }
     }
 
