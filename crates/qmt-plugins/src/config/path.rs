@@ -104,9 +104,12 @@ fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
     paths
 }
 
-/// Returns a path that starts at `folder`, without a `.` in it, which `./x` would have in the folder `.`.
+/// Returns a path that starts at `folder`; `./x` has no second `.` then. The rest stays as it is written,
+/// because a URL by mistake must be recognised by those who show it.
 pub(crate) fn join(folder: &Path, path: &Path) -> PathBuf {
-    folder.join(path).components().collect()
+    let below = path.strip_prefix(".").ok();
+    let below = below.filter(|_| !folder.as_os_str().is_empty());
+    folder.join(below.unwrap_or(path))
 }
 
 /// Turns a path as users write it into one for the operating system: `~/…` is in the home folder, and
@@ -235,8 +238,10 @@ mod tests {
         for (folder, path, joined) in [
             (".", "./k.pub", "./k.pub"),
             (".", "k.pub", "./k.pub"),
+            ("", "./k.pub", "./k.pub"),
             ("conf", "./k.pub", "conf/k.pub"),
-            ("/etc", "./a/./k.pub", "/etc/a/k.pub"),
+            ("/etc", "./a/k.pub", "/etc/a/k.pub"),
+            (".", "https://u:pw@m/x", "./https://u:pw@m/x"),
             ("/etc", "../k.pub", "/etc/../k.pub"),
             (".", "/k.pub", "/k.pub"),
         ] {

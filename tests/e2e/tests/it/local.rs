@@ -220,8 +220,15 @@ fn a_policy_can_be_for_a_layout() {
     let accepted = scene.with(&scene.config(&policy("oci-layout://**")), &["why", layout]);
     let scope = format!("scope = \"{absolute}\"");
     assert!(accepted.stdout.contains(&scope), "{}", accepted.stdout);
-    let config = scene.config(&policy("oci-layout://layouts/one:1"));
-    let answer = scene.with(&config, &["config", "check"]);
+    let tagged = scene.config(&policy("oci-layout://layouts/one:1"));
+    let answer = scene.with(&tagged, &["config", "check"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let meant = "without tag; did you mean `oci-layout://layouts/one`?";
+    assert!(answer.messages().contains(meant), "{}", answer.transcript());
+    let refused = scene.with(&tagged, &["verify", layout]);
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    let pinned = format!("oci-layout://layouts/one@sha256:{}", "0".repeat(64));
+    let answer = scene.with(&scene.config(&policy(&pinned)), &["config", "check"]);
     assert_eq!(answer.code, Some(6), "{}", answer.transcript());
     assert!(
         answer.messages().contains("without tag and digest"),
