@@ -209,13 +209,12 @@ impl PluginHost {
             let PluginSource::Registry(reference) = target.source() else {
                 continue;
             };
-            let digests = match reference.digest() {
-                Some(digest) => [Some(digest.clone()), None],
-                None => {
-                    let locked = self.entry(&target).map(|entry| entry.digest);
-                    let tagged = self.cache.ref_(reference).await?;
-                    [locked, tagged.map(|(digest, _)| digest)]
-                }
+            let digests = if let Some(digest) = reference.digest() {
+                [Some(digest.clone()), None]
+            } else {
+                let locked = self.entry(&target).map(|entry| entry.digest);
+                let tagged = self.cache.ref_(reference).await?;
+                [locked, tagged.map(|(digest, _)| digest)]
             };
             let mut digests = digests.into_iter().flatten();
             let Some(image) = digests.find(|digest| transfer.images.contains(digest)) else {

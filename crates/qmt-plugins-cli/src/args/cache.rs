@@ -65,10 +65,10 @@ pub(crate) struct Export {
 
 /// Parses the path of a layout, with or without `oci-layout://` or `file://`.
 fn layout() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(layout_path)
+    PathBufValueParser::new().try_map(|path| layout_path(&path))
 }
 
-fn layout_path(path: PathBuf) -> Result<PathBuf, String> {
+fn layout_path(path: &Path) -> Result<PathBuf, String> {
     // `-` is a stream for other programs, and a layout is a folder or file.
     if path == Path::new("-") {
         let rule = "a layout can't be written to or read from a pipe; name a file that ends in `.tar`, \
@@ -79,7 +79,7 @@ fn layout_path(path: PathBuf) -> Result<PathBuf, String> {
         Some(text) if text.contains(':') && !path.exists() => {
             PluginSource::parse(text, None).map_err(|error| text::messages(&error).join(": "))?
         }
-        Some(_) | None => PluginSource::File(path.clone()),
+        Some(_) | None => PluginSource::File(path.to_owned()),
     };
     if let PluginSource::Layout { path: named, .. } = &source
         && path != Path::new(&format!("oci-layout://{}", named.display()))
@@ -127,7 +127,7 @@ mod tests {
             ("oci-layout://~/o.tar", &home),
             ("./x:1", Path::new("./x:1")),
         ] {
-            assert_eq!(layout_path(text.into()).as_deref(), Ok(path), "{text}");
+            assert_eq!(layout_path(Path::new(text)).as_deref(), Ok(path), "{text}");
         }
         for (text, words) in [
             ("oci-layout://out:v1", "`oci-layout://out`"),
@@ -137,7 +137,7 @@ mod tests {
             ("s3://bucket/o.tar", "not supported"),
             ("-", "`./-`"),
         ] {
-            let error = layout_path(text.into()).unwrap_err();
+            let error = layout_path(Path::new(text)).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
     }
