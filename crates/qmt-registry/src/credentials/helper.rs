@@ -133,8 +133,7 @@ impl Helper {
             return Ok(None);
         }
         if !status.success() {
-            let reason = "it failed (its output may hold a secret and is not shown)";
-            return Err(self.ended(reason, status));
+            return Err(self.ended("it failed", status));
         }
         let answer = Answer::read(&output).map_err(|reason| self.failed(reason))?;
         let text = |name| answer.text(name).map_err(|reason| self.failed(reason));
@@ -175,10 +174,7 @@ impl Helper {
         let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
         let ended = self.run(environment, "store", &request).await?;
         if !ended.status.success() {
-            return Err(self.ended(
-                "it did not store the credential (its output may hold a secret and is not shown)",
-                ended.status,
-            ));
+            return Err(self.ended("it did not store the credential", ended.status));
         }
         Ok(())
     }
@@ -199,10 +195,7 @@ impl Helper {
         if is_absent {
             Ok(false)
         } else {
-            Err(self.ended(
-                "it did not erase the credential (its output may hold a secret and is not shown)",
-                status,
-            ))
+            Err(self.ended("it did not erase the credential", status))
         }
     }
 
@@ -295,8 +288,8 @@ impl Helper {
     }
 
     fn ended(&self, reason: &'static str, status: ExitStatus) -> ClientError {
-        let cause = status.to_string().into();
-        self.error(reason, HelperFailure::Run, Some(cause))
+        let cause = format!("{status}; its output may hold a secret and is not shown");
+        self.error(reason, HelperFailure::Run, Some(cause.into()))
     }
 
     fn error(

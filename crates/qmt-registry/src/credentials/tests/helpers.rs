@@ -87,10 +87,7 @@ async fn the_first_value_of_a_helper_is_its_answer() {
 #[tokio::test]
 async fn auth_17_failing_helpers_show_no_secret() {
     for (script, reason) in [
-        (
-            "echo canary; echo canary >&2; exit 1",
-            "it failed (its output may hold a secret and is not shown)",
-        ),
+        ("echo canary; echo canary >&2; exit 1", "it failed"),
         ("echo canary", "its answer does not follow the protocol"),
         (
             r#"echo '{"Username":"","Secret":"canary"}'"#,
@@ -112,10 +109,7 @@ async fn auth_17_failing_helpers_show_no_secret() {
             r#"echo '{"user":"me","password":"canary"}'"#,
             "its answer has other fields than `ServerURL`, `Username` and `Secret`",
         ),
-        (
-            "kill -9 $$",
-            "it failed (its output may hold a secret and is not shown)",
-        ),
+        ("kill -9 $$", "it failed"),
     ] {
         let home = Home::with_docker(r#"{"credsStore":"x"}"#);
         home.helper("x", script);
