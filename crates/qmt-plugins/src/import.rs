@@ -11,6 +11,7 @@ use qmt_oci_ref::{Digest, Reference, Registry as _, RegistryErrorKind, Tag};
 use qmt_registry::{Offline, limits};
 use qmt_storage::LayoutError;
 use qmt_verify::{Evidence, VerifyError};
+use serde::Serialize;
 
 use crate::artifact::PluginArtifact;
 use crate::caching::CachedRegistry;
@@ -34,9 +35,8 @@ pub struct ImportReport {
     /// The plugins of the config whose tag names an image of the layout, and for which the lockfile has
     /// another one or none.
     pub not_locked: Vec<ImportedPlugin>,
-    /// The plugins of the config for which the layout lacks the manifest that this host uses, and the
-    /// platform to export: the layout has manifests of the image for other platforms only.
-    pub lacking: Vec<(String, String)>,
+    /// The plugins of the config for which the layout lacks the manifest that this host uses.
+    pub lacking: Vec<MissingPlatform>,
 }
 
 /// A plugin for which the lockfile does not have the imported image: [`PluginHost::update_from_cache`]
@@ -50,6 +50,16 @@ pub struct ImportedPlugin {
     pub locked: Option<Digest>,
     /// The image that the tag names now.
     pub imported: Digest,
+}
+
+/// A plugin whose imported image has manifests for other platforms only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MissingPlatform {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The platform to export, `os/architecture` with the variant if there is one.
+    pub platform: String,
 }
 
 /// A tag that an import did not set.
@@ -148,19 +158,27 @@ impl PluginHost {
 
     /// Reports whether a plugin of the config names the image by its digest, or is locked to it.
     fn is_pinned(&self, image: &Digest) -> bool {
-        self.config().providers.iter().any(|provider| {
-            let target = Target::named(self.config(), &provider.name);
-            target.is_ok_and(|target| match target.source() {
-                PluginSource::Registry(reference) if reference.digest().is_some() => {
-                    reference.digest() == Some(image)
-                }
-                PluginSource::Registry(_) => self
-                    .entry(&target)
-                    .is_some_and(|entry| entry.digest == *image),
-                PluginSource::Layout { .. } | PluginSource::File(_) | PluginSource::Url { .. } => {
-                    false
+        self.in_registries()
+            .any(|(target, reference)| match reference.digest() {
+                Some(named) => named == image,
+                None => {
+                    let entry = self.entry(&target);
+                    entry.is_some_and(|entry| entry.digest == *image)
                 }
             })
+    }
+
+    /// Returns the plugins of the config that are images in registries.
+    fn in_registries(&self) -> impl Iterator<Item = (Target, Reference)> {
+        let providers = self.config().providers.iter();
+        let targets =
+            providers.filter_map(|provider| Target::named(self.config(), &provider.name).ok());
+        targets.filter_map(|target| match target.source() {
+            PluginSource::Registry(reference) => {
+                let reference = reference.clone();
+                Some((target, reference))
+            }
+            PluginSource::Layout { .. } | PluginSource::File(_) | PluginSource::Url { .. } => None,
         })
     }
 
@@ -169,17 +187,11 @@ impl PluginHost {
         transfer: &TransferReport,
     ) -> Result<Vec<ImportedPlugin>, CacheError> {
         let mut plugins = Vec::new();
-        for provider in &self.config().providers {
-            let Ok(target) = Target::named(self.config(), &provider.name) else {
-                continue;
-            };
-            let PluginSource::Registry(reference) = target.source() else {
-                continue;
-            };
+        for (target, reference) in self.in_registries() {
             let entry = self.lock_entry(target.name());
             let entry = entry.filter(|entry| entry.reference == target.source().to_string());
             let locked = entry.map(|entry| entry.digest);
-            let Some((imported, _)) = self.cache.ref_(reference).await? else {
+            let Some((imported, _)) = self.cache.ref_(&reference).await? else {
                 continue;
             };
             if locked.as_ref() != Some(&imported) && transfer.images.contains(&imported) {
@@ -195,25 +207,16 @@ impl PluginHost {
 
     /// Returns the plugins whose imported image can't be used without a network, because the cache lacks a
     /// manifest, and the platform of that.
-    async fn lacking(
-        &self,
-        transfer: &TransferReport,
-    ) -> Result<Vec<(String, String)>, CacheError> {
+    async fn lacking(&self, transfer: &TransferReport) -> Result<Vec<MissingPlatform>, CacheError> {
         let offline = Arc::new(Offline::new("the import"));
         let registry = CachedRegistry::new(offline, Arc::new(self.cache.clone()));
         let mut plugins = Vec::new();
-        for provider in &self.config().providers {
-            let Ok(target) = Target::named(self.config(), &provider.name) else {
-                continue;
-            };
-            let PluginSource::Registry(reference) = target.source() else {
-                continue;
-            };
+        for (target, reference) in self.in_registries() {
             let digests = if let Some(digest) = reference.digest() {
                 [Some(digest.clone()), None]
             } else {
                 let locked = self.entry(&target).map(|entry| entry.digest);
-                let tagged = self.cache.ref_(reference).await?;
+                let tagged = self.cache.ref_(&reference).await?;
                 [locked, tagged.map(|(digest, _)| digest)]
             };
             let mut digests = digests.into_iter().flatten();
@@ -224,6 +227,7 @@ impl PluginHost {
             let Ok(root) = registry.manifest(&pin, limits::MANIFEST_MAX).await else {
                 continue;
             };
+            let provider = target.provider();
             let request = SelectionRequest::new(root)
                 .with_host(self.platform.clone())
                 .with_kind(provider.kind)
@@ -237,7 +241,8 @@ impl PluginHost {
             }) = selected
                 && source.kind() == RegistryErrorKind::Offline
             {
-                plugins.push((provider.name.clone(), platform));
+                let plugin = target.name().to_owned();
+                plugins.push(MissingPlatform { plugin, platform });
             }
         }
         Ok(plugins)

@@ -16,7 +16,7 @@ pub use self::versions::{DigestOrigin, VersionReport, Versions};
 pub use crate::artifact::ArtifactSummary;
 use crate::error::Error;
 use crate::host::PluginHost;
-pub use crate::import::{ImportReport, ImportedPlugin, KeptTag};
+pub use crate::import::{ImportReport, ImportedPlugin, KeptTag, MissingPlatform};
 use crate::local;
 use crate::pipeline::{self, Preview};
 use crate::source::PluginSource;

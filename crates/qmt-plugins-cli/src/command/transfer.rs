@@ -4,6 +4,7 @@ use std::path::Path;
 
 use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::{IncompleteImage, TransferReport};
+use qmt_plugins::inspect::MissingPlatform;
 use qmt_plugins::oci_ref::text;
 use qmt_plugins::{PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
@@ -89,7 +90,10 @@ pub(super) async fn import(
             "warning: {image} is not imported, because the layout lacks {part}"
         ));
     }
-    for (plugin, platform) in &imported.lacking {
+    for MissingPlatform {
+        plugin, platform, ..
+    } in &imported.lacking
+    {
         output.note(format!(
             "warning: `{shown}` lacks the manifest of `{plugin}` for {platform}, which this machine uses; \
              `cache export --platform {}` on another machine writes it",
@@ -111,10 +115,7 @@ pub(super) async fn import(
         .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
     data["locked"] = locked.collect();
     data["updated"] = json!(report.data);
-    let lacking = imported.lacking.iter();
-    let lacking =
-        lacking.map(|(plugin, platform)| json!({ "plugin": plugin, "platform": platform }));
-    data["lacking"] = lacking.collect();
+    data["lacking"] = json!(imported.lacking);
     let incomplete = transfer.incomplete.iter();
     data["incomplete"] = incomplete.map(|one| json!(one.image)).collect();
     data["unreadable"] = json!(transfer.unreadable);

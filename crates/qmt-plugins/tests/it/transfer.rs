@@ -59,8 +59,13 @@ async fn an_import_names_the_platform_that_the_layout_lacks() {
     for variant in [Some("v3"), Some("v4")] {
         let host = importing(variant);
         let report = host.import(&layout("plain.tar")).await.unwrap();
-        let lacking = ("greeter".to_owned(), "linux/amd64/v3".to_owned());
-        assert_eq!(report.lacking, [lacking]);
+        let [lacking] = &report.lacking[..] else {
+            panic!("{:?}", report.lacking)
+        };
+        assert_eq!(
+            (&*lacking.plugin, &*lacking.platform),
+            ("greeter", "linux/amd64/v3")
+        );
         let error = host.fetch("greeter").await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         let (said, hint) = (messages(&error), error.hint().unwrap());
