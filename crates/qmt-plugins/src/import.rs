@@ -158,14 +158,13 @@ impl PluginHost {
 
     /// Reports whether a plugin of the config names the image by its digest, or is locked to it.
     fn is_pinned(&self, image: &Digest) -> bool {
-        self.in_registries()
-            .any(|(target, reference)| match reference.digest() {
-                Some(named) => named == image,
-                None => {
-                    let entry = self.entry(&target);
-                    entry.is_some_and(|entry| entry.digest == *image)
-                }
-            })
+        self.in_registries().any(|(target, reference)| {
+            if let Some(named) = reference.digest() {
+                return named == image;
+            }
+            let entry = self.entry(&target);
+            entry.is_some_and(|entry| entry.digest == *image)
+        })
     }
 
     /// Returns the plugins of the config that are images in registries.

@@ -69,8 +69,8 @@ impl CredentialChain {
     /// for the registry, else in docker's `config.json` (mode 0600, other content unchanged).
     ///
     /// # Errors
-    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper),
-    /// [`CredentialError::Option`](super::CredentialError::Option) for a credential that can't be stored.
+    /// [`CredentialError::File`](crate::error::CredentialError::File), [`CredentialError::Helper`](crate::error::CredentialError::Helper),
+    /// [`CredentialError::Option`](crate::error::CredentialError::Option) for a credential that can't be stored.
     pub async fn store(
         &self,
         host: &RegistryHost,
@@ -111,7 +111,7 @@ impl CredentialChain {
     /// anything.
     ///
     /// # Errors
-    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper).
+    /// [`CredentialError::File`](crate::error::CredentialError::File), [`CredentialError::Helper`](crate::error::CredentialError::Helper).
     pub async fn erase(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
         let environment = &self.environment;
         let (path, helper) = target(environment, host).await?;

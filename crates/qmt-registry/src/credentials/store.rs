@@ -13,8 +13,8 @@ use super::origin::CredentialOrigin;
 
 /// Finds the credential for a registry. `Ok(None)` means anonymous access.
 ///
-/// After [`CredentialError::File`](super::CredentialError::File) and
-/// [`CredentialError::Helper`](super::CredentialError::Helper), public content is read
+/// After [`CredentialError::File`](crate::error::CredentialError::File) and
+/// [`CredentialError::Helper`](crate::error::CredentialError::Helper), public content is read
 /// without a credential, and a refusal is reported as that error. Every other error ends the
 /// request.
 #[async_trait]
@@ -23,8 +23,8 @@ pub trait CredentialStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`CredentialError::File`](super::CredentialError::File) and
-    /// [`CredentialError::Helper`](super::CredentialError::Helper) where a source can't be used.
+    /// [`CredentialError::File`](crate::error::CredentialError::File) and
+    /// [`CredentialError::Helper`](crate::error::CredentialError::Helper) where a source can't be used.
     async fn credential(
         &self,
         host: &RegistryHost,
