@@ -62,7 +62,7 @@ pub(super) fn run(tier: &Tier<'_>) -> anyhow::Result<Option<usize>> {
             let destination = format!("oci://{host}/e2e/{name}:1");
             let answer = tier.try_publish(&host, &destination, &plain, false)?;
             anyhow::ensure!(
-                answer.code == Some(1) && answer.stdout.contains("ECDSA on P-256, Ed25519, or RSA"),
+                answer.code == Some(6) && answer.stdout.contains("ECDSA on P-256, Ed25519, or RSA"),
                 "{} is not refused with the reason\n{}",
                 place(),
                 answer.transcript()
