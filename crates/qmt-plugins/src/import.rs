@@ -223,6 +223,7 @@ impl PluginHost {
                 continue;
             };
             let pin = reference.with_digest(image);
+            // What is damaged is reported where it is used.
             let Ok(root) = registry.manifest(&pin, limits::MANIFEST_MAX).await else {
                 continue;
             };

@@ -169,7 +169,7 @@ impl Mirrors {
                     }
                 }
                 // The registry itself is the last source.
-                Err(error) if error.is_network() => return Err(next_to(error, &lacking)),
+                Err(error) if error.is_network() => return Err(with_mirrors(error, &lacking)),
                 outcome => return outcome,
             }
         }
@@ -339,8 +339,8 @@ fn is_wrong_content(error: &RegistryError) -> bool {
     is_mismatch || error.kind() == RegistryErrorKind::Content
 }
 
-/// The error of a registry, where `mirrors` answered that they do not have what was asked for.
-fn next_to(error: RegistryError, mirrors: &[RegistryHost]) -> RegistryError {
+/// Adds to the error of a registry that these mirrors do not have what was asked for either.
+fn with_mirrors(error: RegistryError, mirrors: &[RegistryHost]) -> RegistryError {
     if mirrors.is_empty() {
         return error;
     }

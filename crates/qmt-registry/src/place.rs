@@ -11,6 +11,7 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use qmt_oci_ref::text;
+use qmt_storage::files::has_shell_variable;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -104,6 +105,17 @@ pub(crate) fn path(value: &OsStr) -> Result<PathBuf, Content> {
     // A slash at the end would make a file a folder that does not exist.
     let path = || Path::new(value).components().collect();
     Content::of(value).map_or_else(|| Ok(path()), Err)
+}
+
+/// What only a shell replaces in a path, as a clause; `None` for a path that programs can use.
+pub(crate) fn unexpanded(path: &Path) -> Option<&'static str> {
+    if path.starts_with("~") {
+        Some("only shells replace `~` by the home folder")
+    } else if has_shell_variable(path) {
+        Some("only shells replace the variable in it")
+    } else {
+        None
+    }
 }
 
 fn is_file_url(text: &str) -> bool {

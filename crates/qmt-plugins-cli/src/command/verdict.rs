@@ -20,21 +20,17 @@ pub(super) fn verdict_of(version: &VersionReport) -> String {
     if let Some(error) = &version.refused {
         return format!("which is refused: {}", messages(error).join(": "));
     }
-    let verdict = match &version.result {
-        Ok(report) if report.skipped => "which is not verified",
-        Ok(_) => "which is accepted",
-        Err(Error::Rollback { .. }) => "which is not proven to be newer",
-        Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
+    match &version.result {
+        Ok(report) if report.skipped => "which is not verified".to_owned(),
+        Ok(_) => "which is accepted".to_owned(),
+        Err(Error::Rollback { .. }) => "which is not proven to be newer".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused".to_owned(),
         Err(error) => {
-            let looked_up = "whose signatures could not be looked up";
-            let cause = messages(error).pop();
-            return cause.map_or_else(
-                || looked_up.to_owned(),
-                |cause| format!("{looked_up}: {cause}"),
-            );
+            let cause = messages(error).pop().map(|cause| format!(": {cause}"));
+            let cause = cause.unwrap_or_default();
+            format!("whose signatures could not be looked up{cause}")
         }
-    };
-    verdict.to_owned()
+    }
 }
 
 /// Says that a version is refused for another reason than its signatures.

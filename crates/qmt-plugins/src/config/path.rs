@@ -104,8 +104,8 @@ fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
     paths
 }
 
-/// Returns a path that starts at `folder`; `./x` has no second `.` then. The rest stays as it is written,
-/// because a URL by mistake must be recognised by those who show it.
+/// Returns `path` below `folder`, without the `./` that it may begin with. The rest stays as it is
+/// written, so that the password in a URL is still recognised where the path is shown.
 pub(crate) fn join(folder: &Path, path: &Path) -> PathBuf {
     let below = path.strip_prefix(".").ok();
     let below = below.filter(|_| !folder.as_os_str().is_empty());

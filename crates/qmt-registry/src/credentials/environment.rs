@@ -6,7 +6,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::RegistryHost;
-use qmt_storage::files::has_shell_variable;
 use secrecy::SecretString;
 
 use super::auth_file::AuthFile;
@@ -239,18 +238,14 @@ pub(crate) fn begins_with_bearer(token: &str) -> bool {
 /// The path that a variable names, if a program can use it as it is.
 fn complete(variable: &'static str, value: &OsStr) -> Result<PathBuf, CredentialOrigin> {
     let path = place::path(value).map_err(|content| not_a_path(variable, content))?;
-    let part = if path.starts_with("~") {
-        "`~` by the home folder"
-    } else if has_shell_variable(&path) {
-        "the variable in it"
-    } else {
-        return Ok(path);
-    };
-    Err(CredentialOrigin::Unexpanded {
-        variable,
-        path,
-        part,
-    })
+    match place::unexpanded(&path) {
+        None => Ok(path),
+        Some(reason) => Err(CredentialOrigin::Unexpanded {
+            variable,
+            path,
+            reason,
+        }),
+    }
 }
 
 /// What a variable holds that does not name a file or folder.

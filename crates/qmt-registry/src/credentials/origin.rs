@@ -66,8 +66,8 @@ pub enum CredentialOrigin {
         variable: &'static str,
         /// What it names.
         path: PathBuf,
-        /// The part that a shell replaces, as the object of that verb.
-        part: &'static str,
+        /// What only a shell replaces in it, as a clause.
+        reason: &'static str,
     },
     /// A variable that must name a file or folder holds something else, which may be a secret and
     /// is not kept.
@@ -113,12 +113,8 @@ impl fmt::Display for CredentialOrigin {
             Self::Unexpanded {
                 variable,
                 path,
-                part,
-            } => write!(
-                f,
-                "`{variable}` names `{}`, and only shells replace {part}",
-                path.display()
-            ),
+                reason,
+            } => write!(f, "`{variable}` names `{}`, and {reason}", path.display()),
             Self::NotAPath {
                 variable,
                 content,

@@ -202,13 +202,12 @@ fn update_blocking(
         }));
     }
     create_private_folder(folder).map_err(unwritable)?;
-    let _lock = match FileLock::acquire(&folder.join(LOCK_NAME), LOCK_LIMIT, || {}) {
+    let lock = folder.join(LOCK_NAME);
+    let _lock = match FileLock::acquire(&lock, LOCK_LIMIT, || {}) {
         Ok(lock) => Some(lock),
         Err(cause) if cause.kind() == io::ErrorKind::TimedOut => {
-            return Err(unusable(
-                "another process keeps it locked",
-                Some(cause.into()),
-            ));
+            let path = path.to_owned();
+            return Err(ClientError::from(CredentialError::Locked { path, lock }));
         }
         // The file is replaced atomically all the same, and what can't be written is reported then.
         Err(_) => None,

@@ -38,6 +38,14 @@ pub enum CredentialError {
         /// The variable that the path comes from, if one is set.
         variable: Option<&'static str>,
     },
+    /// Another process changes docker's file.
+    #[error("credentials file `{}`: another process keeps the lock `{}`", .path.display(), .lock.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// The file that is locked.
+        lock: PathBuf,
+    },
     /// A credential helper failed. Its output is never shown.
     #[error("credential helper `{program}`, named by `{key}` in `{}`: {reason}", .path.display())]
     Helper {
@@ -134,6 +142,9 @@ impl CredentialError {
                 "rename or remove `{}`, or name another folder with the variable `DOCKER_CONFIG`",
                 folder.display()
             ),
+            Self::Locked { .. } => {
+                "try again when the other `qmt-plugins login` or `logout` has ended".to_owned()
+            }
             Self::NotAPath {
                 origin: CredentialOrigin::Unexpanded { variable, .. },
             } => write_out(variable),

@@ -160,16 +160,6 @@ pub(super) fn pause(retry_after: Option<Duration>) -> String {
     }
 }
 
-pub(super) fn realm_refused(host: &RegistryHost, realm: &RedactedUrl, reason: &str) -> String {
-    if realm.as_str().is_empty() {
-        return format!(
-            "`{host}` requires a token and does not name its token server: the `realm` in its \
-             `WWW-Authenticate` is empty"
-        );
-    }
-    format!("`{host}` names `{realm}` as its token server, which is not used: {reason}")
-}
-
 pub(super) fn realm_hint(allow: Option<&str>, host: &RegistryHost) -> String {
     allow.map_or_else(String::new, |realm| {
         format!("; to trust it, set allow_realms = [\"{realm}\"] for registry `{host}`")

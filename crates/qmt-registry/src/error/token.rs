@@ -5,7 +5,7 @@ use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
 use super::ClientError;
 use super::hint::credential;
-use super::text::{realm_hint, realm_refused};
+use super::text::realm_hint;
 use crate::BoxError;
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
@@ -27,8 +27,18 @@ pub enum TokenServerError {
         /// What it offers instead, as far as that is known.
         offered: Vec<&'static str>,
     },
+    /// The registry requires a token, and its challenge has an empty `realm`.
+    #[error(
+        "`{host}` requires a token and does not name its token server: the `realm` in its \
+         `WWW-Authenticate` is empty"
+    )]
+    EmptyRealm {
+        /// The registry.
+        host: RegistryHost,
+    },
     /// The token server does not get the credential, or no request at all.
-    #[error("{}{}", realm_refused(.host, .realm, .reason), realm_hint(.allow.as_deref(), .host))]
+    #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
+        realm_hint(.allow.as_deref(), .host))]
     RealmRefused {
         /// The registry.
         host: RegistryHost,
@@ -67,9 +77,10 @@ impl TokenServerError {
     pub(super) fn kind(&self) -> RegistryErrorKind {
         match self {
             Self::Failed { source, .. } => source.kind(),
-            Self::Challenge { .. } | Self::RealmRefused { .. } | Self::NoToken { .. } => {
-                RegistryErrorKind::Protocol
-            }
+            Self::Challenge { .. }
+            | Self::EmptyRealm { .. }
+            | Self::RealmRefused { .. }
+            | Self::NoToken { .. } => RegistryErrorKind::Protocol,
         }
     }
 
@@ -91,7 +102,8 @@ impl TokenServerError {
                 "only `Bearer` and `Basic` are supported: check that `{host}` is the registry itself, \
                  and not a proxy or web site with a login of its own"
             )),
-            Self::RealmRefused {
+            Self::EmptyRealm { host }
+            | Self::RealmRefused {
                 host, allow: None, ..
             } => Some(format!(
                 "the operator of `{host}` must correct its settings: the external URL of the token \

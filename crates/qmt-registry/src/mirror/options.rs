@@ -6,7 +6,7 @@ use qmt_oci_ref::{ReferenceError, RegistryHost, Repository};
 
 use crate::http::HostOptions;
 
-/// A mirror of a registry: `host`, `host/prefix`, `https://host/prefix` or `http://host/prefix`.
+/// A mirror of a registry: `host` or `host/prefix`, alone or behind `oci://`, `https://` or `http://`.
 ///
 /// A URL can also be that of the API, as containerd has it: `https://host/v2/prefix`.
 #[derive(Clone, Debug)]

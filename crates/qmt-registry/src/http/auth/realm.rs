@@ -55,10 +55,14 @@ pub(crate) fn check(
             allow: allow.map(authority),
         })
     };
+    if realm.is_empty() {
+        let host = host.clone();
+        return Err(TokenServerError::EmptyRealm { host }.into());
+    }
     if realm.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("it has spaces or control characters", None));
     }
-    let url = Url::parse(realm).map_err(|error| refuse(malformed(realm, error), None))?;
+    let url = Url::parse(realm).map_err(|error| refuse(malformed(error), None))?;
     let mut url = with_tls_of(base, url);
     if url.cannot_be_a_base() && begins_with_port(url.path()) {
         return Err(refuse(NO_SCHEME, None));
@@ -99,9 +103,8 @@ pub(crate) fn untrusted(host: &RegistryHost, realm: &Url) -> ClientError {
 }
 
 /// What is wrong with a realm that is not a URL.
-fn malformed(realm: &str, error: ParseError) -> &'static str {
+fn malformed(error: ParseError) -> &'static str {
     match error {
-        _ if realm.is_empty() => "it is empty",
         ParseError::RelativeUrlWithoutBase => NO_SCHEME,
         ParseError::InvalidPort => "its port is not a number up to 65535",
         ParseError::EmptyHost => "it names no host",

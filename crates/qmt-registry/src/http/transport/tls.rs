@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
-use qmt_storage::files::has_shell_variable;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,7 +23,7 @@ use super::system;
 use super::verifier::ServerVerifier;
 use crate::BoxError;
 use crate::error::{ClientError, TlsError};
-use crate::place::Content;
+use crate::place::{Content, unexpanded};
 
 /// The content of the files that the options of a registry name.
 pub(super) struct TlsFiles {
@@ -135,22 +134,13 @@ fn no_authorities(host: &RegistryHost, plain_http: bool) -> TlsError {
     }
     let path = PathBuf::from(value);
     TlsError::NoAuthoritiesAt {
-        reason: encoding_of(&path).unwrap_or_else(|| unexpanded(&path)),
+        reason: encoding_of(&path)
+            .or_else(|| unexpanded(&path))
+            .unwrap_or(""),
         host,
         plain_http,
         variable,
         path,
-    }
-}
-
-/// What to say of a path that only a shell makes complete; empty for others.
-fn unexpanded(path: &Path) -> &'static str {
-    if path.starts_with("~") {
-        "only shells replace `~` by the home folder"
-    } else if has_shell_variable(path) {
-        "only shells replace the variable in it"
-    } else {
-        ""
     }
 }
 
