@@ -11,7 +11,7 @@ use crate::fs::sys::{self, Sys};
 const BUFFER: usize = 256 * 1024;
 
 /// How much is written before the kernel is told to start write-back, in bytes.
-const WRITE_BACK: u64 = 8 * 1024 * 1024;
+const WRITE_BACK: u64 = 2 * 1024 * 1024;
 
 /// An append-only writer over a file of the cache.
 #[derive(Debug)]
