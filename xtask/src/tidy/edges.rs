@@ -74,7 +74,11 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
         &[],
     ),
     ("wiggle", &["qmt-loader"], &[]),
-    ("flate2", &["qmt-artifact", "qmt-testkit"], &["*"]),
+    (
+        "flate2",
+        &["qmt-artifact", "qmt-registry", "qmt-testkit"],
+        &["*"],
+    ),
     ("zstd", &["qmt-artifact", "qmt-testkit"], &["*"]),
     ("figment", &["qmt-plugins"], &[]),
     ("axum", &["qmt-testkit"], &["*"]),

@@ -209,7 +209,8 @@ async fn wrong_content_of_a_small_blob_is_not_handed_out() {
     );
 }
 
-/// DIG-02, AUTH-20: a mirror that compresses content is given up like one with other wrong content.
+/// DIG-02, AUTH-20: a mirror that compresses blobs, or sends gzip data without a document, is given up
+/// like one with other wrong content.
 #[tokio::test]
 async fn a_mirror_that_compresses_content_is_not_asked_again() {
     let head =

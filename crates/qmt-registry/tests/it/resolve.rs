@@ -309,7 +309,8 @@ async fn sha512_is_proven_too() {
     );
 }
 
-/// AUTH-20: the digest is that of the bytes as stored; nothing is decompressed.
+/// AUTH-20: the digest is that of the bytes as stored. A label does not make them gzip, and gzip data
+/// that has no document is refused.
 #[tokio::test]
 async fn content_encodings_are_left_alone() {
     let server = image_behind(Auth::None).await;

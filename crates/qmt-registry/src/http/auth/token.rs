@@ -161,7 +161,10 @@ impl TokenRequest<'_> {
         let status = answer.status.as_u16();
         if answer.status.is_success() {
             let limit = self.scope.endpoint.context.limits.token_body;
-            let content = answer.body.text(limit, "the token answer").await?;
+            let content = answer
+                .body
+                .document(limit, "the token answer", |_| true)
+                .await?;
             let realm = RedactedUrl::from(&self.realm.url);
             let token = parse(&content, &realm)?.ok_or_else(|| match self.credential {
                 // Some servers refuse so.

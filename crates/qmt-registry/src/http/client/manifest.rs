@@ -52,7 +52,12 @@ impl Operation {
             let url = RedactedUrl::from(&answer.url);
             let from = self.redirected_by(&answer);
             let (is_page, what) = (is_html(answer.headers()), "the manifest");
-            let content = match answer.body.text(limit, what).await {
+            let named = reference.digest().into_iter().chain(&hints);
+            let is_named = |content: &[u8]| {
+                let is_of = |digest: &Digest| Digest::of(digest.algorithm(), content) == *digest;
+                named.clone().all(is_of)
+            };
+            let content = match answer.body.document(limit, what, is_named).await {
                 Ok(content) => content,
                 Err(ClientError::TooLarge { .. }) if is_page => {
                     return Err(ClientError::WebPage { url, what, from });

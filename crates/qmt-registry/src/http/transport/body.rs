@@ -95,13 +95,25 @@ impl Body {
         }
     }
 
-    /// Reads the whole body, which must be text, as [`whole`](Self::whole) does.
-    pub(crate) async fn text(self, limit: u64, what: &'static str) -> Result<Bytes, ClientError> {
+    /// Reads the whole body, which must be text, as [`whole`](Self::whole) does, and decompresses it
+    /// if it is compressed with gzip. `limit` holds for both forms. If only the form that was sent
+    /// `is_named` by the digests of the document, that one is returned.
+    pub(crate) async fn document(
+        self,
+        limit: u64,
+        what: &'static str,
+        is_named: impl Fn(&[u8]) -> bool,
+    ) -> Result<Bytes, ClientError> {
         let (compression, url) = (self.compression, self.url.clone());
-        let content = self.whole(limit, what).await?;
-        match compression {
-            Some(compression) if !is_text(&content) => Err(compression.refused(url)),
-            _ => Ok(content),
+        let sent = self.whole(limit, what).await?;
+        let Some(compression) = compression.filter(|_| !is_text(&sent)) else {
+            return Ok(sent);
+        };
+        match compression.decompressed(&sent, limit, what, &url)? {
+            Some(content) if !is_named(&content) && is_named(&sent) => Ok(sent),
+            Some(content) if is_text(&content) && !content.is_empty() => Ok(content),
+            // Compressed in another way, more than once, or nothing that was compressed.
+            Some(_) | None => Err(compression.refused(url)),
         }
     }
 

@@ -151,7 +151,7 @@ impl Operation {
             let next = next_page(&answer.url, answer.headers(), &endpoint.base);
             let limit = limits.referrers_page.min(pages.bytes_left);
             let what = "a page of the referrers list";
-            let content = match answer.body.whole(limit, what).await {
+            let content = match answer.body.document(limit, what, |_| true).await {
                 Ok(content) => content,
                 // The next page may have what matters.
                 Err(error @ ClientError::TooLarge { .. }) => {
