@@ -7,7 +7,7 @@ pub(crate) mod certificate;
 mod ignored;
 mod key;
 mod log;
-mod protojson;
+pub(crate) mod protojson;
 mod refusal;
 mod rekor_v2;
 mod statement;

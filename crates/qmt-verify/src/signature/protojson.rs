@@ -1,4 +1,4 @@
-//! The JSON of bundles by the rules of protocol buffers, as sigstore-go reads it: `null` is an
+//! The JSON of bundles and trusted roots by the rules of protocol buffers, as sigstore-go reads it: `null` is an
 //! absent field, and a field has two names. <https://protobuf.dev/programming-guides/json/>
 
 use serde_json::Value;
@@ -32,7 +32,7 @@ const TIMESTAMPS: &[Field] = &[Field(
 )];
 const LOG_ENTRY: &[Field] = &[
     Field("log_index", &[]),
-    Field("log_id", &[Field("key_id", &[])]),
+    Field("log_id", LOG_ID),
     Field("kind_version", &[Field("kind", &[]), Field("version", &[])]),
     Field("integrated_time", &[]),
     Field("inclusion_promise", &[Field("signed_entry_timestamp", &[])]),
@@ -60,10 +60,43 @@ const ENVELOPE: &[Field] = &[
     Field("signatures", &[Field("sig", &[]), Field("keyid", &[])]),
 ];
 
+const TRUSTED_ROOT: &[Field] = &[
+    Field("media_type", &[]),
+    Field("tlogs", LOG),
+    Field("certificate_authorities", AUTHORITY),
+    Field("ctlogs", LOG),
+    Field("timestamp_authorities", AUTHORITY),
+];
+const LOG: &[Field] = &[
+    Field("base_url", &[]),
+    Field("hash_algorithm", &[]),
+    Field("public_key", PUBLIC_KEY),
+    Field("log_id", LOG_ID),
+    Field("checkpoint_key_id", LOG_ID),
+    Field("operator", &[]),
+];
+const LOG_ID: &[Field] = &[Field("key_id", &[])];
+const PUBLIC_KEY: &[Field] = &[
+    Field("raw_bytes", &[]),
+    Field("key_details", &[]),
+    Field("valid_for", TIME_RANGE),
+];
+const TIME_RANGE: &[Field] = &[Field("start", &[]), Field("end", &[])];
+const AUTHORITY: &[Field] = &[
+    Field(
+        "subject",
+        &[Field("organization", &[]), Field("common_name", &[])],
+    ),
+    Field("uri", &[]),
+    Field("cert_chain", &[Field("certificates", CERTIFICATE)]),
+    Field("valid_for", TIME_RANGE),
+    Field("operator", &[]),
+];
+
 /// A field that a message has under both of its names.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("duplicate field `{0}`")]
-pub(super) struct Duplicate(String);
+pub(crate) struct Duplicate(String);
 
 /// The JSON of a bundle with the names that the library reads, and without `null`; `None` if it is
 /// that already, or is not read.
@@ -74,6 +107,11 @@ pub(super) fn normalized(bundle: &[u8]) -> Result<Option<String>, Duplicate> {
     let mut changed = false;
     normalize(&mut value, BUNDLE, &mut changed)?;
     Ok(changed.then(|| value.to_string()))
+}
+
+/// Gives the fields of a trusted root the names that the library reads, and removes `null`.
+pub(crate) fn normalize_root(root: &mut Value) -> Result<(), Duplicate> {
+    normalize(root, TRUSTED_ROOT, &mut false)
 }
 
 /// Fields that the message does not define stay, and so do the items of lists, which can't be

@@ -10,6 +10,7 @@ use x509_cert::Certificate;
 
 use super::issuers::{self, Issued, NO_AUTHORITY};
 use crate::pem;
+use crate::signature::protojson;
 
 /// The media type of a trusted root that is made here.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
@@ -28,7 +29,7 @@ pub(super) struct Parsed {
 
 /// Parses a trusted root.
 pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
-    let document: Value = serde_json::from_slice(json).map_err(|error| {
+    let mut document: Value = serde_json::from_slice(json).map_err(|error| {
         let mut documents = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
         if documents.by_ref().take(2).filter_map(Result::ok).count() == 2 {
             return "has several trusted roots, one per line, as `gh attestation trusted-root` \
@@ -43,6 +44,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
         }
         format!("is not JSON: {error}")
     })?;
+    protojson::normalize_root(&mut document).map_err(|error| error.to_string())?;
     let media_type = document.get("mediaType").and_then(Value::as_str);
     let media_type = media_type.unwrap_or_default();
     if !media_type.starts_with(MEDIA_TYPE_PREFIX) {
