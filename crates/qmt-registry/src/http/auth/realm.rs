@@ -16,6 +16,9 @@ use crate::redact::{RedactedUrl, begins_with_port};
 /// What is said of an address without a scheme.
 const NO_SCHEME: &str = "it is not an absolute URL, which begins with `https://`";
 
+/// What is said of a host with characters of neither, such as a placeholder that was not replaced.
+const NO_HOST_NAME: &str = "its host is neither a name nor an address";
+
 /// Registries whose token server is known to be another host.
 const KNOWN_PAIRS: [(&str, &str); 2] = [
     ("docker.io", "auth.docker.io"),
@@ -73,6 +76,9 @@ pub(crate) fn check(
     if let Some(reason) = unsafe_part(base, &url) {
         return Err(refuse(reason, None));
     }
+    if url.domain().is_some_and(|name| !is_host_name(name)) {
+        return Err(refuse(NO_HOST_NAME, None));
+    }
     url.set_fragment(None);
     let known = |registry, realm| {
         host.as_str() == registry && url.host_str() == Some(realm) && url.port().is_none()
@@ -111,9 +117,15 @@ fn malformed(error: ParseError) -> &'static str {
         ParseError::IdnaError
         | ParseError::InvalidDomainCharacter
         | ParseError::InvalidIpv4Address
-        | ParseError::InvalidIpv6Address => "its host is neither a name nor an address",
+        | ParseError::InvalidIpv6Address => NO_HOST_NAME,
         _ => "it is not a URL",
     }
+}
+
+/// Whether a host has the characters of names alone. URLs allow others, such as those of `${HOST}`.
+fn is_host_name(host: &str) -> bool {
+    let mut characters = host.bytes();
+    characters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 /// Whether an entry of `allow_realms` (`host`, `host:port` or a URL's origin) covers `url`. Without

@@ -129,6 +129,7 @@ fn a_realm_of_the_same_host_keeps_https() {
 /// Settings that are missing on the side of the registry are recognised by what it sends.
 #[test]
 fn the_refusal_of_what_is_not_a_url_shows_it_and_names_the_reason() {
+    const NO_NAME: &str = "its host is neither a name nor an address";
     const RELATIVE: &str = "it is not an absolute URL, which begins with `https://`";
     for (realm, shown, reason) in [
         (
@@ -156,6 +157,28 @@ fn the_refusal_of_what_is_not_a_url_shows_it_and_names_the_reason() {
             "https://<host>/token",
             "`https://<host>/token`",
             "its host is neither a name nor an address",
+        ),
+        ("https://${HOST}/token", "`https://${host}/token`", NO_NAME),
+        ("https://$host/token", "`https://$host/token`", NO_NAME),
+        (
+            "https://{{host}}/token",
+            "`https://{{host}}/token`",
+            NO_NAME,
+        ),
+        (
+            "https://{{ host }}/token",
+            "`https://{{ host }}/token`",
+            "it has spaces or control characters",
+        ),
+        (
+            "https://auth.{domain}/token",
+            "`https://auth.{domain}/token`",
+            NO_NAME,
+        ),
+        (
+            "https://$(HOST):8443/token",
+            "`https://$(host):8443/token`",
+            NO_NAME,
         ),
         ("https://", "`https://`", "it names no host"),
         (
@@ -189,7 +212,12 @@ fn the_hint_about_a_realm_names_the_operator_of_the_registry() {
         let error = check(&host, &Url::parse(base).unwrap(), &[], realm);
         error.unwrap_err().hint()
     };
-    for realm in ["", "auth.example/token", "ftp://r.example/"] {
+    for realm in [
+        "",
+        "auth.example/token",
+        "ftp://r.example/",
+        "https://${HOST}/t",
+    ] {
         let hint = hint(realm).unwrap();
         assert!(hint.contains("the operator of `r.example`"), "{hint}");
     }
