@@ -17,7 +17,7 @@ use crate::BoxError;
 use crate::credentials::Credential;
 use crate::error::{ClientError, ProxyError, TokenServerError};
 use crate::http::transport::{
-    Answer, Failure, Payload, RequestSpec, Secrets, check_address, exchange, is_of_proxy,
+    Answer, Failure, Payload, RedirectChain, RequestSpec, Secrets, exchange, is_of_proxy,
     is_redirect, is_web_page, location, retry_after, same_origin,
 };
 use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
@@ -57,6 +57,7 @@ impl TokenRequest<'_> {
             secrets.add(token.expose_secret());
         }
         let (mut url, mut trust) = (spec.url.clone(), self.realm.trust);
+        let mut chain = RedirectChain::new(endpoint);
         let limits = &endpoint.context.limits;
         for _ in 0..=limits.redirects {
             let client = match trust {
@@ -64,7 +65,7 @@ impl TokenRequest<'_> {
                     endpoint.own_client(&url)?
                 }
                 RealmTrust::Operator => endpoint.trusted_client(&url)?,
-                RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url)?,
+                RealmTrust::Known | RealmTrust::Untrusted => chain.client(&url)?,
             };
             let answer = exchange(endpoint, &client, &spec, &url, None).await;
             let mut answer = answer.map_err(|error| self.failed(error))?;
@@ -74,6 +75,7 @@ impl TokenRequest<'_> {
                 return self.read(answer, &secrets).await;
             }
             let to = location(&url, answer.headers())?;
+            chain.pass(&answer);
             let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
             if spec.method != Method::GET {
                 return refuse("a request with a refresh token is not redirected");
@@ -86,7 +88,11 @@ impl TokenRequest<'_> {
                 if self.credential.is_some() && next.trust != RealmTrust::Operator {
                     return refuse("it is another origin, so the credential is not sent to it");
                 }
-                check_address(&url, &to, endpoint.known_kind())?;
+                if next.trust == RealmTrust::Operator {
+                    // The operator lists it, whichever servers led to it.
+                    chain = RedirectChain::new(endpoint);
+                }
+                chain.check(&url, &to)?;
                 trust = next.trust;
             }
             url = to;

@@ -30,6 +30,7 @@ pub struct HttpRegistryBuilder {
     events: Option<EventSink>,
     timeout: Option<Duration>,
     lookup: Option<LookupFn>,
+    proxies: Option<Proxies>,
 }
 
 impl HttpRegistryBuilder {
@@ -76,6 +77,13 @@ impl HttpRegistryBuilder {
         self
     }
 
+    /// Replaces the proxies of the environment.
+    #[cfg(test)]
+    pub(crate) fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = Some(proxies);
+        self
+    }
+
     /// Makes the client. It connects to nothing, but reads the files that the options name.
     ///
     /// # Errors
@@ -92,7 +100,7 @@ impl HttpRegistryBuilder {
             limits,
             events: Events(self.events),
             lookup: self.lookup.unwrap_or_else(system_lookup),
-            proxies: Arc::new(Proxies::of_process()),
+            proxies: Arc::new(self.proxies.unwrap_or_else(Proxies::of_process)),
         };
         let inner = Arc::new(Inner::new(context, auth, streams, self.hosts)?);
         Ok(HttpRegistry { inner })

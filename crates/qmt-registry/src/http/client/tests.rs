@@ -1,17 +1,18 @@
 //! Where names lead (AUTH-06). Names that change their address require another look-up, so these
 //! tests are here.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qmt_oci_ref::{Reference, Registry as _, RegistryHost, manifest};
-use qmt_testkit::{Auth, FakeRegistry, Fault, TokenOptions, TokenServer};
+use qmt_testkit::{Auth, FakeRegistry, Fault, PlainServer, TokenOptions, TokenServer};
 
 use super::HttpRegistry;
 use crate::error::{ClientError, TokenServerError};
 use crate::http::HostOptions;
-use crate::http::transport::LookupFn;
+use crate::http::transport::{LookupFn, Proxies};
 use crate::limits::Limits;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}"#;
@@ -109,7 +110,7 @@ async fn a_realm_leads_where_the_registry_is() {
 /// AUTH-06: the same for redirects, of content and of the token server.
 #[tokio::test]
 async fn a_redirect_leads_where_the_registry_is() {
-    let inside = qmt_testkit::PlainServer::start().unwrap();
+    let inside = PlainServer::start().unwrap();
     inside.put("/x", MANIFEST);
     let target = format!("http://internal.test:{}/x", inside.address().port());
     let server = FakeRegistry::builder().serve().await;
@@ -152,7 +153,7 @@ async fn a_redirect_leads_where_the_registry_is() {
 /// AUTH-06: a registry with a public address and one of the local machine is not inside.
 #[tokio::test]
 async fn a_name_that_is_public_as_well_does_not_lead_inside() {
-    let inside = qmt_testkit::PlainServer::start().unwrap();
+    let inside = PlainServer::start().unwrap();
     inside.put("/x", MANIFEST);
     let port = inside.address().port();
     let lookup: LookupFn = Arc::new(|name| {
@@ -239,4 +240,73 @@ async fn lim_02_an_error_body_at_the_limit_and_past_it() {
         assert_eq!(text.ends_with(": DENIED: not you"), parsed, "{text}");
         assert!(text.len() < 1_400);
     }
+}
+
+/// AUTH-05, AUTH-06: a server on the internet, to which a registry on the local machine redirects, leads
+/// to no address and no name there. Only the registry itself is reached again. For the test, the
+/// server is reached through a proxy.
+#[tokio::test]
+async fn a_redirect_by_a_public_server_leads_to_no_internal_address() {
+    let secret = PlainServer::start().unwrap();
+    let port = secret.address().port();
+    secret.put("/secret", MANIFEST);
+    let server = FakeRegistry::builder().serve().await;
+    server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST);
+    server.put_manifest("acme/echo", "2", manifest::OCI_MANIFEST, MANIFEST);
+    let own = format!("http://{}/v2/acme/echo/manifests/2", server.host());
+    for (target, is_allowed) in [
+        (format!("http://127.0.0.1:{port}/secret"), false),
+        (format!("http://[::1]:{port}/secret"), false),
+        ("http://10.0.0.1/secret".to_owned(), false),
+        (format!("http://internal.test:{port}/secret"), false),
+        (own, true),
+    ] {
+        let proxy = redirecting_proxy(&target);
+        let proxies = Proxies::read(|name| match name {
+            "http_proxy" => Some(proxy.clone()),
+            "no_proxy" => Some("internal.test".to_owned()),
+            _ => None,
+        });
+        let host: RegistryHost = server.host();
+        let client = HttpRegistry::builder()
+            .host(host, HostOptions::new().plain_http(true))
+            .limits(Limits::default().tries(1))
+            .lookup(local_names())
+            .proxies(proxies)
+            .build()
+            .unwrap();
+        server.clear_faults();
+        let to_store = Fault::on("GET", "/v2/acme/echo/manifests/1");
+        server.fault(to_store.redirect(307, "http://store.test/first"));
+        let result = client.resolve(&server.reference("acme/echo:1")).await;
+        assert_eq!(result.is_ok(), is_allowed, "{target}: {result:?}");
+    }
+    assert_eq!(secret.requests().len(), 0);
+
+    // The registry itself may lead there.
+    server.clear_faults();
+    let to_store = Fault::on("GET", "/v2/acme/echo/manifests/1");
+    server.fault(to_store.redirect(307, &format!("http://127.0.0.1:{port}/secret")));
+    let client = client(&server.host(), local_names());
+    client
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .unwrap();
+}
+
+/// A proxy that answers every request with a redirect to `target`; its URL.
+fn redirecting_proxy(target: &str) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
 }

@@ -178,10 +178,14 @@ impl Endpoint {
         self.client(false, url, None)
     }
 
-    /// The client for a host that the endpoint named: without the client certificate, and only to
-    /// public addresses or those of the endpoint's own kind.
-    pub(crate) fn foreign_client(&self, url: &Url) -> Result<Connection, ClientError> {
-        self.client(false, url, Some(self.kind()))
+    /// The client for a host that the endpoint, or a server that it named, named: without the client
+    /// certificate, and only to public addresses or those of the network `named_by`.
+    pub(super) fn foreign_client(
+        &self,
+        url: &Url,
+        named_by: AddressKind,
+    ) -> Result<Connection, ClientError> {
+        self.client(false, url, Some(named_by))
     }
 
     fn client(

@@ -5,6 +5,7 @@
 
 mod body;
 mod certificate;
+mod chain;
 mod encoding;
 mod endpoint;
 mod explain;
@@ -24,6 +25,7 @@ mod verifier;
 mod tests;
 
 pub(super) use self::body::{Body, length};
+pub(super) use self::chain::RedirectChain;
 pub(super) use self::endpoint::{API, Context, Endpoint};
 pub(crate) use self::failure::RootCause;
 pub(super) use self::failure::{Failure, is_of_proxy, retry_after};
@@ -34,7 +36,7 @@ pub use self::options::HostOptions;
 pub(crate) use self::options::origin_key;
 pub(super) use self::proxy::Proxies;
 pub(super) use self::redirect::{
-    check_address, is_redirect, location, same_origin, unsafe_part, upload_location, with_tls_of,
+    is_redirect, location, same_origin, unsafe_part, upload_location, with_tls_of,
 };
 pub(super) use self::request::{Answer, Payload, RequestSpec, exchange, follow};
 pub(super) use self::resolver::{LookupFn, literal, system_lookup};

@@ -54,7 +54,7 @@ impl Proxies {
     }
 
     /// Reads variables. The names in lower case come first, and an empty one is not set.
-    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         // In a CGI program, this variable is a header of a request (CVE-2016-5385).
         let is_cgi = variable("REQUEST_METHOD").is_some();

@@ -123,5 +123,20 @@ pub(crate) fn check_address(
     Err(ClientError::redirect_refused(from, to, reason))
 }
 
+/// Refuses a target whose host is an address to which an earlier server of the chain, in the network
+/// `outermost`, may not lead.
+pub(crate) fn check_after(from: &Url, to: &Url, outermost: AddressKind) -> Result<(), ClientError> {
+    match literal(to).map(AddressKind::of) {
+        Some(kind) if !outermost.may_lead_to(kind) => {
+            Err(ClientError::redirect_refused(from, to, AFTER_OTHER))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Why a redirect is refused that the registry itself could have sent.
+const AFTER_OTHER: &str = "the registry may lead to this address, but a server in another network, to \
+     which it redirected first, may not";
+
 #[cfg(test)]
 mod tests;

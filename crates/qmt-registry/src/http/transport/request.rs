@@ -4,13 +4,16 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use qmt_oci_ref::BlobStream;
+use qmt_oci_ref::address::AddressKind;
 use tokio::time::timeout;
 use url::Url;
 
 use super::body::{Body, length};
+use super::chain::RedirectChain;
 use super::endpoint::{Connection, Endpoint};
 use super::failure::{UnreadableContent, broken};
-use super::redirect::{check_address, is_redirect, location};
+use super::redirect::{is_redirect, location};
+use super::resolver::literal;
 use super::secrets::Secrets;
 use crate::error::{ClientError, Phase};
 use crate::limits::Limits;
@@ -54,6 +57,8 @@ pub(crate) enum Payload<'a> {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) url: Url,
+    /// The network of the server; the internet where a proxy hides it.
+    pub(crate) network: AddressKind,
     /// Whether no redirect led away from the endpoint: only then was the authorization sent, and
     /// only then a challenge is answered.
     pub(crate) is_same_origin: bool,
@@ -84,14 +89,15 @@ pub(crate) async fn follow(
     let limits = &endpoint.context.limits;
     let mut url = spec.url.clone();
     let mut is_same_origin = endpoint.is_origin_of(&url);
+    let mut chain = RedirectChain::new(endpoint);
     if !is_same_origin {
-        check_address(&endpoint.base, &url, endpoint.known_kind())?;
+        chain.check(&endpoint.base, &url)?;
     }
     for _ in 0..=limits.redirects {
         let client = if is_same_origin {
             endpoint.own_client(&url)?
         } else {
-            endpoint.foreign_client(&url)?
+            chain.client(&url)?
         };
         let authorization = authorization.filter(|_| is_same_origin);
         let answer = exchange(endpoint, &client, spec, &url, authorization).await;
@@ -117,8 +123,9 @@ pub(crate) async fn follow(
         let to = location(&url, answer.headers())?;
         // After a redirect to another origin, the header is not sent again (CVE-2024-45336).
         is_same_origin &= endpoint.is_origin_of(&to);
+        chain.pass(&answer);
         if !is_same_origin {
-            check_address(&url, &to, endpoint.known_kind())?;
+            chain.check(&url, &to)?;
         }
         url = to;
     }
@@ -183,7 +190,12 @@ pub(crate) async fn exchange(
     endpoint.note_answer(url);
     check_head(response.headers(), limits, url)?;
     let proxy = connection.proxy.clone();
+    let address = match proxy {
+        Some(_) => literal(url),
+        None => response.remote_addr().map(|address| address.ip()),
+    };
     Ok(Answer {
+        network: address.map_or(AddressKind::Public, AddressKind::of),
         status: response.status(),
         url: url.clone(),
         is_same_origin: connection.is_own,

@@ -96,7 +96,7 @@ pub(crate) struct CheckedResolver {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{name}` resolves to a {kind} address, to which the registry `{registry}` may not lead: {}",
-    why_forbidden(*.kind, *.own)
+    why_forbidden(*.kind, *.own, *.named_by)
 )]
 pub(crate) struct ForbiddenAddress {
     name: String,
@@ -104,12 +104,18 @@ pub(crate) struct ForbiddenAddress {
     registry: String,
     /// The kind of the registry; `None` where it is not known.
     own: Option<AddressKind>,
+    /// The kind of the outermost server in the chain of redirects, which starts with the registry.
+    named_by: AddressKind,
 }
 
 /// Why a registry of the kind `own` may not lead to an address of another kind, and what to do.
-fn why_forbidden(kind: AddressKind, own: Option<AddressKind>) -> String {
+fn why_forbidden(kind: AddressKind, own: Option<AddressKind>, named_by: AddressKind) -> String {
     match own {
         _ if kind == AddressKind::Metadata => "no registry may lead there".to_owned(),
+        Some(own) if own.may_lead_to(kind) => format!(
+            "its own address is {own}, but it redirected to a server with a {named_by} address, \
+             which redirects there"
+        ),
         None => {
             "it is reached through a proxy, so its own address is not known; name the registry \
                  by its address, or reach it without the proxy (`NO_PROXY`)"
@@ -153,6 +159,7 @@ impl Resolve for CheckedResolver {
                         kind,
                         registry,
                         own,
+                        named_by: from,
                     }
                     .into());
                 }

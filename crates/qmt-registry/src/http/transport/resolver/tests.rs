@@ -149,6 +149,7 @@ fn a_forbidden_address_is_explained() {
             kind,
             registry,
             own,
+            named_by: AddressKind::Public,
         }
         .to_string()
     };
@@ -158,6 +159,9 @@ fn a_forbidden_address_is_explained() {
     assert!(known.starts_with(words), "{known}");
     let unknown = text(AddressKind::Private, None);
     assert!(unknown.contains("is not known; name"), "{unknown}");
+    let led = text(AddressKind::Private, Some(AddressKind::Private));
+    let words = "its own address is private, but it redirected to a server with a public address";
+    assert!(led.contains(words), "{led}");
     let metadata = text(AddressKind::Metadata, Some(AddressKind::Private));
     assert!(
         metadata.ends_with("no registry may lead there"),
