@@ -5,6 +5,8 @@
 //! takes the first and another the last. A byte order mark at the start is skipped, as RFC 8259
 //! allows: no reader takes it for content.
 
+mod types;
+
 use std::collections::HashSet;
 use std::fmt;
 
@@ -27,9 +29,21 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Er
 /// Reads an object. Serde reads a list as the fields of a structure in their order; this does not.
 pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     match without_byte_order_mark(bytes).trim_ascii_start().first() {
-        Some(b'{') => from_slice(bytes),
+        Some(b'{') => from_slice(bytes).map_err(|error| in_words(bytes, error)),
         Some(_) => Err(serde_json::Error::custom("it is not a JSON object")),
         None => Err(serde_json::Error::custom("it is empty, not a JSON object")),
+    }
+}
+
+/// Names the field of a document whose value has the wrong type; the words of Serde name types of Rust.
+fn in_words(bytes: &[u8], error: serde_json::Error) -> serde_json::Error {
+    let document = || serde_json::from_slice(without_byte_order_mark(bytes)).ok();
+    match error.is_data().then(document).flatten() {
+        Some(document) => {
+            let wrong = types::wrong_type(&document).map(serde_json::Error::custom);
+            wrong.unwrap_or(error)
+        }
+        None => error,
     }
 }
 

@@ -427,3 +427,95 @@ fn a_byte_order_mark_is_skipped() {
     let list = format!("\u{feff}{INDEX}");
     assert!(Index::read(list.as_bytes(), &ManifestLimits::default()).is_ok());
 }
+
+/// The error names the field in the words of JSON, not those of the types that it is read into.
+#[test]
+fn a_value_of_the_wrong_type_is_named_by_its_field() {
+    const DIGEST: &str =
+        r#""digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a""#;
+    let config = format!(r#""config":{{{DIGEST},"size":2}}"#);
+    let layer = |fields: &str| format!(r#"{{{config},"layers":[{{{fields}}}]}}"#);
+    let with = |field: &str| format!(r#"{{{field},{config},"layers":[]}}"#);
+    for (document, expected) in [
+        (
+            with(r#""schemaVersion":"2""#),
+            "`schemaVersion` is a string, has to be a whole number",
+        ),
+        (
+            with(r#""schemaVersion":-2"#),
+            "`schemaVersion` is a negative number, has to be a whole number",
+        ),
+        (
+            with(r#""schemaVersion":2.5"#),
+            "`schemaVersion` is a number with a fraction, has to be a whole number",
+        ),
+        (
+            with(r#""mediaType":[]"#),
+            "`mediaType` is a list, has to be a string",
+        ),
+        (
+            with(r#""artifactType":1"#),
+            "`artifactType` is a number, has to be a string",
+        ),
+        (
+            with(r#""subject":"x""#),
+            "`subject` is a string, has to be an object",
+        ),
+        (
+            with(r#""subject":{"digest":5,"size":2}"#),
+            "`subject.digest` is a number, has to be a string",
+        ),
+        (
+            with(r#""annotations":[]"#),
+            "`annotations` is a list, has to be an object",
+        ),
+        (
+            with(r#""annotations":{"a":true}"#),
+            "`annotations.a` is a boolean, has to be a string",
+        ),
+        (
+            format!(r#"{{{config},"layers":{{}}}}"#),
+            "`layers` is an object, has to be a list",
+        ),
+        (
+            format!(r#"{{{config},"layers":[null]}}"#),
+            "`layers[0]` is `null`, has to be an object",
+        ),
+        (
+            format!(r#"{{{config},"layers":[[]]}}"#),
+            "`layers[0]` is a list, has to be an object",
+        ),
+        (
+            r#"{"config":5,"layers":[]}"#.to_owned(),
+            "`config` is a number, has to be an object",
+        ),
+        (
+            r#"{"config":[],"layers":[]}"#.to_owned(),
+            "`config` is a list, has to be an object",
+        ),
+        (
+            r#"{"manifests":{}}"#.to_owned(),
+            "`manifests` is an object, has to be a list",
+        ),
+        (
+            layer(&format!(r#"{DIGEST},"size":"12""#)),
+            "`layers[0].size` is a string, has to be a whole number",
+        ),
+        (
+            layer(r#""digest":5,"size":12"#),
+            "`layers[0].digest` is a number, has to be a string",
+        ),
+        (
+            layer(&format!(
+                r#"{DIGEST},"size":1,"platform":{{"os.features":"x"}}"#
+            )),
+            "`layers[0].platform.os.features` is a string, has to be a list",
+        ),
+    ] {
+        let is_index = document.contains("manifests");
+        let media_type = if is_index { OCI_INDEX } else { OCI_MANIFEST };
+        let error = read(media_type, &document).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), expected, "{document}");
+    }
+}
