@@ -170,6 +170,12 @@ impl Environment {
         self.get(variable).map(|_| variable)
     }
 
+    /// The variables with the user name and the password for a registry.
+    pub(super) fn password_variables(host: &RegistryHost) -> [String; 2] {
+        let [_, username, password] = variable_names(&variable_prefix(host, "__"));
+        [username, password]
+    }
+
     /// The file or folder that a variable names.
     fn path(&self, variable: &str) -> Option<PathBuf> {
         place::path(self.get(variable)?).ok()

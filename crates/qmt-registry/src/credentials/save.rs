@@ -103,7 +103,18 @@ impl CredentialChain {
             true // Also makes the file private again.
         };
         let updated = update(&path, insert).await;
-        updated.map_err(|error| at_variable(environment, error))?;
+        updated.map_err(|error| match error {
+            ClientError::Credential(CredentialError::Unwritable { path, source, .. }) => {
+                let instead = Some(Environment::password_variables(host));
+                CredentialError::Unwritable {
+                    path,
+                    instead,
+                    source,
+                }
+                .into()
+            }
+            error => at_variable(environment, error),
+        })?;
         Ok(stored)
     }
 
@@ -190,7 +201,14 @@ fn update_blocking(
     change: impl FnOnce(&mut Map<String, Value>) -> bool,
 ) -> Result<bool, ClientError> {
     let unusable = |reason, source| auth_file::unusable(path, reason, source);
-    let unwritable = |cause: io::Error| unusable("it can't be written", Some(cause.into()));
+    let unwritable = |source: io::Error| {
+        let (path, instead) = (path.to_owned(), None);
+        ClientError::from(CredentialError::Unwritable {
+            path,
+            instead,
+            source,
+        })
+    };
     // Dotfiles are often links into a repository: the target is replaced, the link stays.
     let target = link_target(path);
     let folder = target.parent().unwrap_or(Path::new("."));

@@ -28,6 +28,16 @@ pub enum CredentialError {
         /// The cause, where it can't contain a secret.
         source: Option<BoxError>,
     },
+    /// Docker's file can't be written.
+    #[error("credentials file `{}`: it can't be written", .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The variables that a credential can be in without a login; none at a logout.
+        instead: Option<[String; 2]>,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// Docker's file can't be written, because something else has the name of its folder.
     #[error("credentials file `{}`: it can't be written, because `{}` is not a folder", .path.display(), .folder.display())]
     NotAFolder {
@@ -134,6 +144,18 @@ impl CredentialError {
                 "its path comes from the variable `{variable}`: correct the file, or correct or unset \
                  the variable"
             ),
+            Self::Unwritable {
+                instead: Some([username, password]),
+                ..
+            } => format!(
+                "name a folder that can be written to with the variable `DOCKER_CONFIG`, or set \
+                 `{username}` and `{password}`, which require no login"
+            ),
+            Self::Unwritable { instead: None, .. } => {
+                "the credential stays in the file: remove it where the file comes from, or make the \
+                 file and its folder writable; `DOCKER_CONFIG` names another folder"
+                    .to_owned()
+            }
             Self::NotAFolder {
                 variable: Some(variable),
                 ..

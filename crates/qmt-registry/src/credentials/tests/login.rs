@@ -406,3 +406,31 @@ async fn parallel_logins_are_all_stored() {
     let mut files = std::fs::read_dir(home.path(".docker")).unwrap();
     assert!(files.all(|file| file.unwrap().file_name() == "config.json"));
 }
+
+/// A file that is mounted, or in a folder that can't be changed. The file system of processes is one,
+/// also for a test that runs as root.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_named_with_the_next_step() {
+    let host: RegistryHost = "r.my-org.example:5000".parse().unwrap();
+    let credential = Credential::basic("me", "canary");
+    let home = Home::new().set("DOCKER_CONFIG", "/proc/qmt-plugins");
+    let error = home.chain().store(&host, &credential).await.unwrap_err();
+    let text = "credentials file `/proc/qmt-plugins/config.json`: it can't be written";
+    assert_eq!(error.to_string(), text);
+    let hint = error.hint().unwrap();
+    for word in [
+        "`DOCKER_CONFIG`",
+        "`QMT_REGISTRY_R_MY__ORG_EXAMPLE_5000_USERNAME`",
+        "`QMT_REGISTRY_R_MY__ORG_EXAMPLE_5000_PASSWORD`",
+    ] {
+        assert!(hint.contains(word), "{hint}");
+    }
+    let source = CredentialError::Unwritable {
+        path: "/proc/config.json".into(),
+        instead: None,
+        source: std::io::ErrorKind::ReadOnlyFilesystem.into(),
+    };
+    let hint = ClientError::from(source).hint().unwrap();
+    assert!(hint.contains("stays in the file"), "{hint}");
+}
