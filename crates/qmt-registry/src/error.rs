@@ -264,6 +264,8 @@ pub enum ClientError {
         from: Option<RegistryHost>,
         /// Whether it named it for an upload.
         for_upload: bool,
+        /// Whether it was requested for a login, which uses no mirror.
+        for_login: bool,
         /// Whether `NO_PROXY` names the host, so that no proxy is used for it.
         exempt: bool,
         /// Whether another attempt can help: not where the name does not exist.

@@ -157,6 +157,7 @@ impl ClientError {
                 address,
                 from,
                 for_upload,
+                for_login,
                 exempt,
                 ..
             } => Some(match from {
@@ -165,7 +166,7 @@ impl ClientError {
                      set that in the config of the registry"
                 ),
                 Some(registry) => unreachable_store(address, registry, *exempt),
-                None => unreachable_server(address, *exempt),
+                None => unreachable_server(address, *exempt, *for_login),
             }),
             _ => None,
         }
@@ -369,7 +370,7 @@ fn unreachable_store(address: &str, registry: &RegistryHost, exempt: bool) -> St
     )
 }
 
-fn unreachable_server(address: &str, exempt: bool) -> String {
+fn unreachable_server(address: &str, exempt: bool, for_login: bool) -> String {
     let host = host_of(address);
     let plain = if address.ends_with(":443") {
         " (if it serves plain HTTP: `plain_http = true` there)"
@@ -377,13 +378,18 @@ fn unreachable_server(address: &str, exempt: bool) -> String {
         ""
     };
     let table = format!("`[registries.\"{host}\"]`");
-    let way = if exempt {
-        format!("Note that {EXEMPT}. Set `mirrors` in {table}")
-    } else {
-        format!("Set `proxy` or `mirrors` in {table}")
+    let mirrors = "only mirrors with `resolve_tags = true` are asked for tags";
+    let way = match (exempt, for_login) {
+        (true, true) => format!("Note that {EXEMPT}"),
+        (true, false) => {
+            format!(
+                "Note that {EXEMPT}. Set `mirrors` in {table} to reach it another way; {mirrors}"
+            )
+        }
+        (false, true) => format!("Set `proxy` in {table} to reach it another way"),
+        (false, false) => {
+            format!("Set `proxy` or `mirrors` in {table} to reach it another way; {mirrors}")
+        }
     };
-    format!(
-        "is the registry running, and are its name and port right{plain}? {way} to reach it another way; \
-         only mirrors with `resolve_tags = true` are asked for tags"
-    )
+    format!("is the registry running, and are its name and port right{plain}? {way}")
 }

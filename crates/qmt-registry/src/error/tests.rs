@@ -180,3 +180,34 @@ fn the_host_in_a_command_is_quoted_where_a_shell_requires_it() {
         }
     }
 }
+
+/// A login uses no mirror, so its hint names none.
+#[test]
+fn an_unreachable_registry_at_a_login_has_no_hint_about_mirrors() {
+    let hint = |for_login, exempt| {
+        let error = ClientError::Unreachable {
+            address: "r.example:443".to_owned(),
+            from: None,
+            for_upload: false,
+            for_login,
+            exempt,
+            retryable: true,
+            reason: "refused",
+            source: "refused".into(),
+        };
+        error.hint().unwrap()
+    };
+    for exempt in [false, true] {
+        assert!(
+            !hint(true, exempt).contains("mirror"),
+            "{}",
+            hint(true, exempt)
+        );
+        assert!(
+            hint(false, exempt).contains("`mirrors`"),
+            "{}",
+            hint(false, exempt)
+        );
+    }
+    assert!(hint(true, false).contains("`proxy`"));
+}

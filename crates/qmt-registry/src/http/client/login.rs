@@ -37,6 +37,9 @@ pub(super) fn of_login(host: RegistryHost, mut error: ClientError) -> ClientErro
     if let ClientError::RateLimited { host, .. } = &mut error {
         *host = None;
     }
+    if let ClientError::Unreachable { for_login, .. } = &mut error {
+        *for_login = true;
+    }
     match error {
         ClientError::Unauthorized {
             status, message, ..

@@ -115,6 +115,7 @@ fn absent() -> Failure {
         from: None,
         exempt: false,
         for_upload: false,
+        for_login: false,
         retryable: true,
         reason: "refused",
         source: "refused".into(),
