@@ -1,16 +1,19 @@
 //! Where a plugin comes from: the `path` of a provider.
 
+mod error;
 mod scheme;
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag, text};
+use qmt_oci_ref::{Digest, DigestAlgorithm, Reference, Tag};
 use qmt_registry::RedactedUrl;
 
-pub(crate) use self::scheme::{begins_with_host, is_like_image};
+pub use self::error::SourceError;
+pub(crate) use self::scheme::{begins_with_host, is_like_image, registry_alone};
 use self::scheme::{
-    check_path, check_scheme, check_web_address, plain_http, proposed, with_space, without_sha256,
+    check_path, check_repository, check_scheme, check_web_address, plain_http, proposed,
+    with_space, without_sha256,
 };
 use crate::config::path::{expand, is_file_url, join};
 
@@ -50,111 +53,6 @@ pub enum PluginSource {
     },
 }
 
-/// Why a provider's path is not valid.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// It is not a reference.
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    /// The digest of a layout or of `sha256` is malformed.
-    #[error("the digest is malformed")]
-    Digest(#[from] DigestError),
-    /// The folder of a layout is missing.
-    #[error("`oci-layout://` must be followed by a folder, then `:tag` or `@sha256:…`")]
-    NoLayoutPath,
-    /// The tag of a layout is missing.
-    #[error(
-        "`oci-layout://{path}:` ends without a tag; add the tag or `@sha256:…`, or remove the colon"
-    )]
-    NoLayoutTag {
-        /// The folder or tar file.
-        path: String,
-    },
-    /// The image is where only other tools find it.
-    #[error(
-        "`{path}` is an image for skopeo, not a file; copy it with `skopeo copy {} oci:LAYOUT:latest`, and \
-         use `oci-layout://LAYOUT:latest`",
-        text::shell_word(.path)
-    )]
-    OtherStore {
-        /// The path.
-        path: String,
-    },
-    /// As [`Self::OtherStore`], where an image is to be published.
-    #[error(
-        "only other tools write this form; publish to `oci-layout://LAYOUT:TAG`, and copy it with \
-         `skopeo copy oci:LAYOUT:TAG {}`",
-        text::shell_word(.path)
-    )]
-    OtherDestination {
-        /// The path.
-        path: String,
-    },
-    /// An image of Docker Hub, or the file or layout of the same name.
-    #[error(
-        "a file or layout here has this name; write `./{path}` for it, or `{image}` for the image"
-    )]
-    FileOrImage {
-        /// The path.
-        path: String,
-        /// The repository.
-        image: String,
-    },
-    /// The content of a URL can change, so its digest is required.
-    #[error("a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`")]
-    NoSha256,
-    /// As [`Self::NoSha256`], where the URL can be meant as the name of an image.
-    #[error(
-        "a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`; if it is an \
-         image, write `{image}`"
-    )]
-    UrlOrImage {
-        /// The image, with `oci://`.
-        image: String,
-    },
-    /// `sha256` is given for a path that is not a URL.
-    #[error("`sha256` goes with an `https://` path only; write a digest as `@sha256:…` instead")]
-    NeedlessSha256,
-    /// Plain HTTP.
-    #[error("plugins are fetched by `https://` only")]
-    PlainHttp,
-    /// It has white space at one of its ends.
-    #[error("it begins or ends with a space; write `{meant}`")]
-    Space {
-        /// The path without it.
-        meant: String,
-    },
-    /// The path of a file or layout is not written as the config requires.
-    #[error("{0}")]
-    Path(&'static str),
-    /// The path is not a valid name of an image, but the intended one is known.
-    #[error("{error}; did you mean `{meant}`?")]
-    MisspelledImage {
-        /// The rule that the path breaks.
-        error: ReferenceError,
-        /// The name that is meant, with `oci://`.
-        meant: String,
-    },
-    /// The path begins with a scheme that is written in another way.
-    #[error("did you mean `{meant}`?")]
-    Misspelled {
-        /// The path with the scheme that was meant.
-        meant: String,
-    },
-    /// The path begins with another scheme than that of images, and its name is not valid either.
-    #[error("an image is written as `oci://registry/repository:tag`")]
-    NoImage(#[source] ReferenceError),
-    /// The scheme is not supported.
-    #[error(
-        "`{scheme}://` is not supported; use `oci://`, `oci-layout://`, `https://` or a file path"
-    )]
-    UnknownScheme {
-        /// The scheme.
-        scheme: String,
-    },
-}
-
 impl PluginSource {
     /// Parses the path of a provider. `sha256` is the provider's key of that name.
     ///
@@ -185,7 +83,8 @@ impl PluginSource {
                 SourceError::Misspelled { meant }
             }));
         }
-        if path.starts_with(OCI) {
+        if let Some(name) = path.strip_prefix(OCI) {
+            check_repository(name)?;
             let reference = path.parse::<Reference>();
             let reference = reference.map_err(|error| match proposed(path) {
                 Some(meant) => SourceError::MisspelledImage { error, meant },
@@ -227,6 +126,7 @@ impl PluginSource {
             if !text.contains('/') {
                 check_scheme(text)?;
             }
+            check_repository(text.strip_prefix(OCI).unwrap_or(text))?;
             let reference = text.parse::<Reference>();
             let reference = reference.or_else(|error| {
                 check_web_address(text)?;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use qmt_oci_ref::Repository;
+
 use crate::config::spelling::nearest;
 use crate::config::{Config, ConfigFile, ProviderConfig};
 use crate::error::Error;
@@ -38,18 +40,20 @@ impl Target {
         if is_plain && !is_file_or_layout(Path::new(text)) {
             return Err(unknown(config, text));
         }
-        let source =
-            PluginSource::parse_argument(text).map_err(|source| Error::source(text, source))?;
-        if let PluginSource::Registry(reference) = &source
+        let source = PluginSource::parse_argument(text);
+        let is_file = matches!(source, Ok(PluginSource::File(_)));
+        if !is_file
             && names_no_registry(text)
             && is_file_or_layout(Path::new(text))
+            && let Ok(repository) = text.parse::<Repository>()
         {
-            let (path, image) = (text.to_owned(), reference.repository().to_string());
+            let (path, image) = (text.to_owned(), repository.to_string());
             return Err(Error::source(
                 text,
                 SourceError::FileOrImage { path, image },
             ));
         }
+        let source = source.map_err(|source| Error::source(text, source))?;
         Ok(Self::of_source(source))
     }
 

@@ -1,8 +1,10 @@
 //! Schemes that are misspelled, or those of other tools.
 
-use qmt_oci_ref::{Reference, ReferenceError, text};
+use std::path::Path;
 
-use super::{HTTP, HTTPS, LAYOUT, OCI, SourceError};
+use qmt_oci_ref::{Digest, Reference, ReferenceError, RegistryHost, text};
+
+use super::{FILE_ENDINGS, HTTP, HTTPS, LAYOUT, OCI, SourceError};
 
 /// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The
 /// words of other tools are among them.
@@ -68,6 +70,39 @@ pub(super) fn without_sha256(rest: &str) -> SourceError {
     }
 }
 
+/// Refuses the host of a registry in place of the name of an image.
+pub(super) fn check_repository(name: &str) -> Result<(), SourceError> {
+    match registry_alone(name) {
+        None => Ok(()),
+        Some(host) => {
+            let meant = format!("{OCI}{host}/NAMESPACE/NAME:TAG");
+            Err(SourceError::RegistryAlone { host, meant })
+        }
+    }
+}
+
+/// Returns the registry that is written in place of an image. By the grammar it is an image of Docker
+/// Hub, where no image has such a name.
+pub(crate) fn registry_alone(name: &str) -> Option<RegistryHost> {
+    let name = match name.split_once('@') {
+        Some((name, digest)) if digest.parse::<Digest>().is_ok() => name,
+        // A password can be before the host.
+        Some(_) => return None,
+        None => name,
+    };
+    let host = name.split(':').next().unwrap_or_default();
+    let is_host = host == "localhost" || host.contains('.');
+    let ending = Path::new(host)
+        .extension()
+        .and_then(|ending| ending.to_str());
+    let is_file = ending.is_some_and(|ending| FILE_ENDINGS.contains(&ending));
+    if !is_host || is_file || name.contains('/') {
+        return None;
+    }
+    // Behind the colon is a port or a tag.
+    name.parse().or_else(|_| host.parse()).ok()
+}
+
 /// Returns the image, with `oci://`, that the part of a URL after the scheme can name, and whether it
 /// can name nothing else: the name of an image mostly has a tag or a digest, and the path of a file an
 /// ending.
@@ -93,6 +128,9 @@ pub(super) fn check_web_address(text: &str) -> Result<(), SourceError> {
 
 /// The error for the name of an image behind another scheme than `oci://`.
 fn image(name: &str) -> SourceError {
+    if let Err(error) = check_repository(name) {
+        return error;
+    }
     match image_name(name) {
         Ok(name) => SourceError::Misspelled {
             meant: format!("{OCI}{name}"),

@@ -1,5 +1,7 @@
 //! The forms of paths and arguments.
 
+use qmt_oci_ref::text;
+
 use super::*;
 
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -142,6 +144,47 @@ fn errors_name_the_path_and_the_next_step() {
         PluginSource::parse(path, None).expect(path);
     }
     PluginSource::parse("https://ghcr.io/acme/x:1", Some(HEX)).unwrap();
+}
+
+/// Docker Hub has no image of such a name, which its grammar allows.
+#[test]
+fn a_registry_without_a_repository_is_asked_about() {
+    for (name, host) in [
+        ("ghcr.io", "ghcr.io"),
+        ("GHCR.io", "ghcr.io"),
+        ("ghcr.io:latest", "ghcr.io"),
+        ("registry.example.com:5000", "registry.example.com:5000"),
+        ("127.0.0.1:5000", "127.0.0.1:5000"),
+        ("localhost:5000", "localhost:5000"),
+        ("localhost", "localhost"),
+    ] {
+        let digest = format!("{name}@sha256:{HEX}");
+        for name in [name, &digest] {
+            let words = format!("did you mean `oci://{host}/NAMESPACE/NAME:TAG`?");
+            for path in [format!("oci://{name}"), format!("docker://{name}")] {
+                let error = PluginSource::parse(&path, None).expect_err(&path);
+                let text = text::messages(&error).join(": ");
+                assert!(text.ends_with(&words), "{path}: {text}");
+            }
+            for parse in [
+                PluginSource::parse_argument,
+                PluginSource::parse_reference,
+                PluginSource::parse_destination,
+            ] {
+                let text = parse(name).expect_err(name).to_string();
+                assert!(text.ends_with(&words), "{name}: {text}");
+            }
+        }
+    }
+    for image in [
+        "docker.io/ghcr.io",
+        "redis:7",
+        "redis:1.2.3",
+        "acme/echo.v2",
+    ] {
+        PluginSource::parse_argument(image).expect(image);
+        PluginSource::parse(&format!("oci://{image}"), None).expect(image);
+    }
 }
 
 #[test]

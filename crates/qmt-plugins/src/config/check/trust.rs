@@ -7,6 +7,7 @@ use qmt_oci_ref::Repository;
 use super::super::oci::AuthorityConfig;
 use super::super::{IdentityRule, OciConfig};
 use super::{Check, fail};
+use crate::source::{SourceError, registry_alone};
 
 /// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
 pub(super) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
@@ -18,12 +19,22 @@ pub(super) fn check(oci: &OciConfig) -> Check {
     if oci.parallel == Some(0) {
         return fail("oci.parallel", "it must be at least 1");
     }
-    if let Some(name) = &oci.signature_repository
-        && let Err(error) = name.parse::<Repository>()
-    {
-        return fail("oci.signature_repository", error.to_string());
+    if let Some(name) = &oci.signature_repository {
+        check_signature_repository(name)?;
     }
     check_policies(oci)
+}
+
+fn check_signature_repository(name: &str) -> Check {
+    let rule = if let Some(host) = registry_alone(name) {
+        let meant = format!("{host}/NAMESPACE/NAME");
+        SourceError::RegistryAlone { host, meant }.to_string()
+    } else if let Err(error) = name.parse::<Repository>() {
+        error.to_string()
+    } else {
+        return Ok(());
+    };
+    fail("oci.signature_repository", rule)
 }
 
 /// Checks the signer that `[oci]` itself names.

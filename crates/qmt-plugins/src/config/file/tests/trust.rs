@@ -221,6 +221,20 @@ fn texts_of_policies_are_refused_by_their_keys() {
             "[oci]\nsignature_repository = \"ghcr.io/Acme\"".to_owned(),
             ["oci.signature_repository", "upper case"],
         ),
+        (
+            "[oci]\nsignature_repository = \"quay.io\"".to_owned(),
+            [
+                "oci.signature_repository",
+                "did you mean `quay.io/NAMESPACE/NAME`?",
+            ],
+        ),
+        (
+            "[oci]\nsignature_repository = \"localhost:5000\"".to_owned(),
+            [
+                "oci.signature_repository",
+                "`localhost:5000/NAMESPACE/NAME`?",
+            ],
+        ),
     ] {
         refused(&text, &words);
     }
