@@ -151,7 +151,7 @@ impl PluginSource {
     }
 
     /// Parses a command-line argument that can be a local file: one with `file://`, an absolute
-    /// path, one that starts with `./` or `../`, or one with the ending of a plugin, unless its
+    /// path, one that starts with `./`, `../` or `~/`, or one with the ending of a plugin, unless its
     /// first part is the host of a registry. What exists on disk does not matter, so that no file
     /// can take the place of an image. All else is read by [`Self::parse_reference`].
     ///
@@ -161,6 +161,11 @@ impl PluginSource {
     pub fn parse_argument(text: &str) -> Result<Self, SourceError> {
         if is_file_url(text) {
             return Self::parse(text, None);
+        }
+        if is_home_path(text) {
+            return expand(Path::new(text))
+                .map(Self::File)
+                .map_err(SourceError::Path);
         }
         if is_file_path(text) {
             return Ok(Self::File(PathBuf::from(text)));
@@ -219,6 +224,13 @@ impl PluginSource {
             Self::Url { .. } => false,
         }
     }
+}
+
+/// Reports whether a path is in a home folder, in quotes that the shell left.
+fn is_home_path(text: &str) -> bool {
+    let first = Path::new(text).components().next();
+    let first = first.map(|part| part.as_os_str().to_string_lossy());
+    first.is_some_and(|first| first.starts_with('~'))
 }
 
 /// Reports whether an argument without a scheme has the form of a path.

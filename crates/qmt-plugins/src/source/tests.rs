@@ -187,6 +187,23 @@ fn a_registry_without_a_repository_is_asked_about() {
     }
 }
 
+/// Quotes keep a shell from replacing `~`.
+#[test]
+fn an_argument_may_be_in_the_home_folder() {
+    let home = directories::BaseDirs::new().unwrap().home_dir().to_owned();
+    for (text, path) in [
+        ("~/x.wasm", home.join("x.wasm")),
+        ("~/layout", home.join("layout")),
+        ("~", home.clone()),
+        ("~x.wasm", "~x.wasm".into()),
+    ] {
+        let source = PluginSource::parse_argument(text).unwrap();
+        assert_eq!(source, PluginSource::File(path), "{text}");
+    }
+    let error = PluginSource::parse_argument("~alice/x.wasm").unwrap_err();
+    assert!(error.to_string().contains("of another user"), "{error}");
+}
+
 #[test]
 fn a_misspelled_scheme_is_asked_about() {
     for (path, meant) in [
