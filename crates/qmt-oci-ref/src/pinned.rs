@@ -1,6 +1,7 @@
 //! A reference that names a digest: what the stages after *resolve* receive.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::digest::Digest;
@@ -70,14 +71,20 @@ impl FromStr for PinnedReference {
 impl fmt::Display for PinnedReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.repository)?;
-        // `oci-layout://` takes a tag or a digest.
-        if let Some(tag) = &self.tag
-            && self.repository.layout().is_none()
-        {
-            write!(f, ":{tag}")?;
+        match (self.repository.layout(), &self.tag) {
+            // Without the slash, what follows a colon in the name of a layout would be read as a tag.
+            (Some(path), _) if ends_like_a_tag(path) => f.write_str("/")?,
+            // `oci-layout://` takes a tag or a digest.
+            (Some(_), _) | (None, None) => {}
+            (None, Some(tag)) => write!(f, ":{tag}")?,
         }
         write!(f, "@{}", self.digest)
     }
+}
+
+fn ends_like_a_tag(layout: &Path) -> bool {
+    let name = layout.file_name();
+    name.is_some_and(|name| name.to_string_lossy().contains(':'))
 }
 
 serde_as_text!(PinnedReference);

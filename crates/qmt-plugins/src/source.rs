@@ -266,11 +266,19 @@ fn layout(rest: &str) -> Result<PluginSource, SourceError> {
         return Err(SourceError::NoLayoutPath);
     }
     expand(Path::new(path)).map_err(SourceError::Path)?;
+    // Without the slash, the end of such a name would be a tag. A file is not opened with it.
+    let name = path.strip_suffix('/').filter(|name| ends_like_a_tag(name));
     Ok(PluginSource::Layout {
-        path: PathBuf::from(path),
+        path: PathBuf::from(name.unwrap_or(path)),
         tag,
         digest,
     })
+}
+
+/// Reports whether the name of a layout has a colon, whose rest would be read as a tag.
+fn ends_like_a_tag(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next();
+    name.is_some_and(|name| name.contains(':'))
 }
 
 /// Whether a text is a digest, perhaps a malformed one, and not the end of a folder's name with a
@@ -289,8 +297,10 @@ impl fmt::Display for PluginSource {
             Self::Registry(reference) => write!(f, "{OCI}{reference}"),
             Self::Layout { path, tag, digest } => {
                 write!(f, "{LAYOUT}{}", path.display())?;
-                if let Some(tag) = tag {
-                    write!(f, ":{tag}")?;
+                match tag {
+                    Some(tag) => write!(f, ":{tag}")?,
+                    None if ends_like_a_tag(&path.to_string_lossy()) => f.write_str("/")?,
+                    None => {}
                 }
                 digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
             }

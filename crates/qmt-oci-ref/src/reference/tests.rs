@@ -256,6 +256,13 @@ fn content_of_a_layout_is_named_by_its_path() {
         pin.to_string(),
         format!("oci-layout:///srv/plugins/echo@{digest}")
     );
+    // What follows a colon would be read as a tag, if no slash was there.
+    let colon = Repository::of_layout(std::path::Path::new("/srv/x:1.tar"));
+    let colon = Reference::new(colon, None, Some(digest.clone()));
+    assert_eq!(
+        colon.to_string(),
+        format!("oci-layout:///srv/x:1.tar/@{digest}")
+    );
     let both = Reference::from(pin.clone());
     assert_eq!(both.to_string(), pin.to_string());
     let evil = Repository::of_layout(std::path::Path::new("/srv/\u{1b}[2J\n"));

@@ -40,6 +40,8 @@ pub fn scope_problem(reference: &str) -> Option<&'static str> {
 /// Returns the path of a layout in front of its digest.
 fn without_digest(layout: &str) -> Option<&str> {
     let (path, digest) = layout.rsplit_once('@')?;
+    // The text of a pin has a slash behind a name with a colon.
+    let path = path.strip_suffix('/').unwrap_or(path);
     digest.parse::<Digest>().is_ok().then_some(path)
 }
 
@@ -108,6 +110,10 @@ mod tests {
             // The text of a pin has no tag, so that this is all of the layout's name.
             (
                 format!("oci-layout:///srv/x:1.tar@{digest}"),
+                "oci-layout:///srv/x:1.tar",
+            ),
+            (
+                format!("oci-layout:///srv/x:1.tar/@{digest}"),
                 "oci-layout:///srv/x:1.tar",
             ),
             (

@@ -48,6 +48,15 @@ fn every_form_of_a_path() {
         assert!(!pinned.is_mutable());
         assert_eq!(pinned.to_string(), path);
     }
+    let colon = PluginSource::parse(&format!("oci-layout:///l/x:1.tar/@{digest}"), None).unwrap();
+    let PluginSource::Layout {
+        path, tag: None, ..
+    } = colon
+    else {
+        panic!("not a layout without a tag");
+    };
+    // With a slash at its end, a file is not found.
+    assert_eq!(path.to_str(), Some("/l/x:1.tar"));
     let both = PluginSource::parse(&format!("oci-layout://l:v1@{digest}"), None).unwrap();
     let PluginSource::Layout { path, tag, digest } = both else {
         panic!("not a layout");
