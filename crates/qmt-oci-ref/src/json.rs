@@ -10,7 +10,7 @@ mod types;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::text::{escape_ascii, without_byte_order_mark};
@@ -93,15 +93,39 @@ impl<'de> Visitor<'de> for Walk {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
         let mut keys = HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if keys.contains(&key) {
-                let key = escape_ascii(&key);
-                return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
-            }
-            keys.insert(key);
+        while map.next_key_seed(Key(&mut keys))?.is_some() {
             map.next_value::<Unambiguous>()?;
         }
         Ok(Unambiguous)
+    }
+}
+
+/// A key that is not among those that were read. The error is that of the key itself, because the
+/// parser of YAML gives the place of the value in which an error occurs.
+struct Key<'a>(&'a mut HashSet<String>);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<(), E> {
+        if self.0.insert(key.to_owned()) {
+            Ok(())
+        } else {
+            let key = escape_ascii(key);
+            Err(E::custom(format_args!("duplicate key `{key}`")))
+        }
     }
 }
 

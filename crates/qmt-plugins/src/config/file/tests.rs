@@ -252,27 +252,41 @@ fn wrong_types_and_syntax() {
 /// CFG-04: of two equal keys, none is dropped without a word.
 #[test]
 fn duplicate_keys_are_refused_in_each_format() {
-    for (name, text) in [
+    for (name, text, place) in [
         (
             "p.toml",
             "[oci]\ncert_email = \"a@b\"\ncert_email = \"c@d\"\n",
+            "line 3 column 1",
         ),
         (
             "p.json",
             r#"{"oci":{"cert_email":"a@b","cert_email":"c@d"}}"#,
+            "line 1 column 39",
         ),
-        ("p.yaml", "oci:\n  cert_email: a@b\n  cert_email: c@d\n"),
+        (
+            "p.yaml",
+            "oci:\n  cert_email: a@b\n  cert_email: c@d\n",
+            "line 3 column 3",
+        ),
+        (
+            "p.yaml",
+            "providers:\n- name: a\n  path: x\n  name: b\n",
+            "line 4 column 3",
+        ),
         (
             "p.yaml",
             "oci: {public_keys: k.pub}\nproviders: []\noci: {insecure_skip_signature: true}\n",
+            "line 3 column 1",
         ),
         (
             "p.yaml",
             "providers:\n- name: a\n  path: x\n  config: {deep: [{b: 1, b: 2}]}\n",
+            "line 4 column 26",
         ),
     ] {
         let error = read(name, text, &[]).expect_err(text).to_string();
         assert!(error.contains("duplicate key"), "{text}: {error}");
+        assert!(error.ends_with(&format!(" at {place}")), "{text}: {error}");
     }
     let values =
         "providers:\n- {name: a, path: 'oci://x', config: {80: [1, null, -1.5, true, 1e3]}}\n";
