@@ -18,22 +18,84 @@ const SCHEMA_DEPTH_MAX: u32 = 16;
 /// Most characters of a value that are shown.
 const VALUE_CHARS_MAX: usize = 200;
 
-/// What keys are called elsewhere: by docker, containerd, podman, oras and cosign.
-const OTHER_NAMES: [(&str, &str); 14] = [
+/// The key for an identity that is a URL.
+const CERT_URL: &str = "cert_url";
+
+/// What keys are called elsewhere, as [`compact`] returns it: by docker, containerd, podman, oras,
+/// cosign and policy-controller, and in other tables of the config. Of several keys, the first one
+/// that the table has is meant.
+const OTHER_NAMES: [(&str, &str); 71] = [
     ("image", "path"),
     ("reference", "path"),
     ("source", "path"),
+    ("url", "path"),
+    ("ref", "path"),
     ("insecure", "plain_http"),
     ("http", "plain_http"),
     ("ca", "ca_file"),
     ("mirror", "mirrors"),
     ("endpoint", "mirrors"),
-    ("url", "path"),
+    ("glob", "scope"),
+    ("image", "scope"),
+    ("images", "scope"),
+    ("pattern", "scope"),
+    ("repository", "scope"),
+    ("authorities", "any_of"),
+    ("authority", "any_of"),
+    ("identities", "any_of"),
+    ("keyless", "any_of"),
+    ("signers", "any_of"),
+    ("threshold", "require"),
     ("key", "public_keys"),
-    ("cert_identity", "cert_email"),
-    ("certificate_identity", "cert_email"),
-    ("cert_oidc_issuer", "cert_issuer"),
-    ("certificate_oidc_issuer", "cert_issuer"),
+    ("keys", "public_keys"),
+    ("publickey", "public_keys"),
+    ("keys", "key"),
+    ("publickey", "key"),
+    ("publickeys", "key"),
+    ("subject", CERT_URL),
+    ("certidentity", CERT_URL),
+    ("certificateidentity", CERT_URL),
+    ("signer", CERT_URL),
+    ("email", "cert_email"),
+    ("subject", "cert_email"),
+    ("certidentity", "cert_email"),
+    ("certificateidentity", "cert_email"),
+    ("signer", "cert_email"),
+    ("certemail", "identity"),
+    ("certurl", "identity"),
+    ("email", "identity"),
+    ("san", "identity"),
+    ("subject", "identity"),
+    ("certidentity", "identity"),
+    ("certificateidentity", "identity"),
+    ("signer", "identity"),
+    ("certidentityregexp", "identity_regex"),
+    ("certificateidentityregexp", "identity_regex"),
+    ("identityregexp", "identity_regex"),
+    ("subjectregex", "identity_regex"),
+    ("subjectregexp", "identity_regex"),
+    ("issuer", "cert_issuer"),
+    ("issuerregex", "cert_issuer"),
+    ("issuerregexp", "cert_issuer"),
+    ("certificateoidcissuerregexp", "cert_issuer"),
+    ("certificateissuer", "cert_issuer"),
+    ("certificateoidcissuer", "cert_issuer"),
+    ("certoidcissuer", "cert_issuer"),
+    ("oidcissuer", "cert_issuer"),
+    ("certissuer", "issuer"),
+    ("issuerregex", "issuer"),
+    ("issuerregexp", "issuer"),
+    ("certificateoidcissuerregexp", "issuer"),
+    ("certificateissuer", "issuer"),
+    ("certificateoidcissuer", "issuer"),
+    ("certoidcissuer", "issuer"),
+    ("oidcissuer", "issuer"),
+    ("githubworkflowrepository", "github_repository"),
+    ("repository", "github_repository"),
+    ("ignoretlog", "transparency_log"),
+    ("insecureignoretlog", "transparency_log"),
+    ("rekor", "transparency_log"),
+    ("tlog", "transparency_log"),
 ];
 
 /// Keys for credentials, which the config does not have.
@@ -58,12 +120,8 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
             } else if is_registry && CREDENTIALS.contains(&name.as_str()) {
                 "credentials are not in the config; `qmt-plugins login` stores them".to_owned()
             } else {
-                let mut others = OTHER_NAMES.iter();
-                let other = others.find(|(other, here)| other == name && known.contains(here));
-                let same = known.iter().find(|here| here.eq_ignore_ascii_case(name));
-                let here = other.map(|(_, here)| here).or(same);
-                let here = here.map(|here| (*here).to_owned());
-                let nearest = here
+                let nearest = same(name, known)
+                    .or_else(|| other_name(name, names, known, value_in(root, names)))
                     .or_else(|| elsewhere(name, names))
                     .or_else(|| nearest(name, known.iter().copied()).map(str::to_owned));
                 // Figment's path includes the unknown key.
@@ -82,29 +140,73 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
     ConfigError::Invalid { path, key, message }
 }
 
+/// Returns a key in lower case and without what separates its words.
+fn compact(key: &str) -> String {
+    let key = key.chars().filter(|c| c.is_ascii_alphanumeric());
+    key.collect::<String>().to_ascii_lowercase()
+}
+
+/// Returns the known key that has the same words.
+fn same(name: &str, known: &[&str]) -> Option<String> {
+    let name = compact(name);
+    let same = known.iter().find(|here| compact(here) == name);
+    same.map(|here| (*here).to_owned())
+}
+
+/// Returns the key with the meaning that `name` has elsewhere: in the table in which it was written, or
+/// below it.
+fn other_name(
+    name: &str,
+    written: &[String],
+    known: &[&str],
+    value: Option<&Value>,
+) -> Option<String> {
+    let is_url = value.and_then(Value::as_str);
+    let is_url = is_url.is_some_and(|text| text.contains("://"));
+    let name = compact(name);
+    let meant = OTHER_NAMES.iter().filter(|(other, _)| *other == name);
+    let meant = meant.map(|(_, here)| *here);
+    let mut meant = meant.filter(|here| is_url || *here != CERT_URL);
+    let here = meant.clone().find(|here| known.contains(here));
+    here.map(str::to_owned)
+        .or_else(|| meant.find_map(|here| Named::new(here, written).below()))
+}
+
 /// Returns the key with this name in another table, if there is exactly one there, or below the table
 /// in which it was written.
 fn elsewhere(name: &str, written: &[String]) -> Option<String> {
-    let schema = config_schema();
-    let mut keys = Vec::new();
-    collect(&schema, &schema, "", 0, &mut keys);
-    let is_named = |key: &&String| key.rsplit('.').next() == Some(name);
-    let named: Vec<&String> = keys.iter().filter(is_named).collect();
-    // The names of tables, without the key itself and positions in lists.
-    let tables = written.split_last().map_or(&[][..], |(_, tables)| tables);
-    let tables = tables.iter().map(String::as_str);
-    let tables: Vec<&str> = tables
-        .filter(|part| part.parse::<usize>().is_err())
-        .collect();
-    let table = tables.join(".");
-    let is_below = |key: &&String| {
-        let below = key.strip_prefix(table.as_str());
-        !table.is_empty() && below.is_some_and(|below| below.starts_with('.'))
-    };
-    let below: Vec<&String> = named.iter().copied().filter(is_below).collect();
-    match (&*named, &*below) {
-        ([only], _) | (_, [only]) => Some((*only).clone()),
-        _ => None,
+    let named = Named::new(name, written);
+    match &*named.keys {
+        [only] => Some(only.clone()),
+        _ => named.below(),
+    }
+}
+
+/// The keys of all tables with one name.
+struct Named {
+    keys: Vec<String>,
+    /// The table in which the name was written, with a dot behind it.
+    table: String,
+}
+
+impl Named {
+    fn new(name: &str, written: &[String]) -> Self {
+        let schema = config_schema();
+        let mut keys = Vec::new();
+        collect(&schema, &schema, "", 0, &mut keys);
+        keys.retain(|key| key.rsplit('.').next() == Some(name));
+        // The names of tables, without the key itself and positions in lists.
+        let tables = written.split_last().map_or(&[][..], |(_, tables)| tables);
+        let tables = tables.iter().filter(|part| part.parse::<usize>().is_err());
+        let table = tables.map(|table| format!("{table}.")).collect();
+        Self { keys, table }
+    }
+
+    /// Returns the only one below the table.
+    fn below(&self) -> Option<String> {
+        let is_below = |key: &&String| !self.table.is_empty() && key.starts_with(&self.table);
+        let mut below = self.keys.iter().filter(is_below);
+        below.next().filter(|_| below.next().is_none()).cloned()
     }
 }
 
@@ -212,10 +314,7 @@ fn shown(found: &Actual) -> String {
 /// Returns the host if a table of `registries` was written without quotes, so that each part of its
 /// name became a table.
 fn unquoted_host(root: &Value, names: &[String]) -> Option<String> {
-    let mut value = root;
-    for name in names {
-        value = value.as_dict()?.get(name)?;
-    }
+    let value = value_in(root, names)?;
     let mut host = names.get(1..)?.join(".");
     let mut table = value.as_dict()?;
     while let Some((name, inner)) = table.first_key_value()
@@ -238,6 +337,14 @@ pub(super) fn push_name(key: &mut String, name: &str) {
     } else {
         let _ = write!(key, "{name:?}");
     }
+}
+
+/// Returns the value at a path of figment.
+fn value_in<'a>(root: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(root, |value, name| match value {
+        Value::Array(_, list) => list.get(name.parse::<usize>().ok()?),
+        value => value.as_dict()?.get(name),
+    })
 }
 
 /// Writes a path of figment as the other errors do: `providers[0].native`.

@@ -217,6 +217,151 @@ fn unknown_keys_name_the_nearest() {
     );
 }
 
+/// The keys that cosign, policy-controller and the other tables have. What is proposed can be used.
+#[test]
+fn the_keys_of_other_tools_are_recognised() {
+    const POLICY: &str = "oci.policy";
+    const SIGNER: &str = "oci.policy.any_of";
+    for (names, proposed) in [
+        (
+            "cert_identity certificate_identity subject certificateIdentity",
+            [
+                ("oci", "cert_email"),
+                (POLICY, "oci.policy.any_of.identity"),
+                (SIGNER, "identity"),
+            ],
+        ),
+        (
+            "subjectRegExp identityRegexp certificate_identity_regexp",
+            [
+                ("oci", "oci.policy.any_of.identity_regex"),
+                (POLICY, "oci.policy.any_of.identity_regex"),
+                (SIGNER, "identity_regex"),
+            ],
+        ),
+        (
+            "issuerRegExp issuer_regex certificate_oidc_issuer cert_oidc_issuer",
+            [
+                ("oci", "cert_issuer"),
+                (POLICY, "oci.policy.any_of.issuer"),
+                (SIGNER, "issuer"),
+            ],
+        ),
+        (
+            "keys public_key",
+            [
+                ("oci", "public_keys"),
+                (POLICY, "oci.policy.any_of.key"),
+                (SIGNER, "key"),
+            ],
+        ),
+        (
+            "identities keyless authorities",
+            [
+                ("oci", "oci.policy.any_of"),
+                (POLICY, "any_of"),
+                (POLICY, "any_of"),
+            ],
+        ),
+        ("identities", [(SIGNER, "identity"); 3]),
+        (
+            "identity cert_email cert_url",
+            [(POLICY, "oci.policy.any_of.identity"); 3],
+        ),
+        ("cert_email cert_url", [(SIGNER, "identity"); 3]),
+        ("issuer", [("oci", "cert_issuer"); 3]),
+        (
+            "issuer cert_issuer",
+            [(POLICY, "oci.policy.any_of.issuer"); 3],
+        ),
+        (
+            "key",
+            [
+                ("oci", "public_keys"),
+                (POLICY, "oci.policy.any_of.key"),
+                ("oci", "public_keys"),
+            ],
+        ),
+        (
+            "public_keys",
+            [
+                (SIGNER, "key"),
+                (POLICY, "oci.policy.any_of.key"),
+                (SIGNER, "key"),
+            ],
+        ),
+        (
+            "repository github_workflow_repository",
+            [(SIGNER, "github_repository"); 3],
+        ),
+        ("image images glob repository", [(POLICY, "scope"); 3]),
+        ("image ref source", [("providers", "path"); 3]),
+    ] {
+        for name in names.split(' ') {
+            for (table, meant) in proposed {
+                let text = with_key(table, name);
+                let error = read("p.toml", &text, &[]).expect_err(&text).to_string();
+                let asked = format!("did you mean `{meant}`?");
+                assert!(error.ends_with(&asked), "{text}: {error}");
+                let (table, key) = meant.rsplit_once('.').unwrap_or((table, meant));
+                let text = with_key(table, key);
+                read("p.toml", &text, &[]).unwrap_or_else(|error| panic!("{text}: {error}"));
+            }
+        }
+    }
+    // An identity that is a URL has a key of its own.
+    refused(
+        "[oci]\ncert_identity = \"https://gitlab.com/a/b\"",
+        &["did you mean `cert_url`?"],
+    );
+}
+
+/// Writes a config in which `table` has the key, and everything else that it must have.
+fn with_key(table: &str, key: &str) -> String {
+    let value = match key {
+        "any_of" => "[{ key = \"k.pub\" }]".to_owned(),
+        "github_repository" => "\"acme/echo\"".to_owned(),
+        _ => "\"a@b.example\"".to_owned(),
+    };
+    let line = format!("{key} = {value}");
+    let issuer = "issuer = \"https://accounts.google.com\"";
+    let email = "identity = \"c@d.example\"";
+    match table {
+        "oci" => match key {
+            "cert_email" => format!("[oci]\ncert_issuer = \"https://gitlab.com\"\n{line}\n"),
+            "cert_issuer" => format!("[oci]\ncert_email = \"c@d.example\"\n{line}\n"),
+            _ => format!("[oci]\n{line}\n"),
+        },
+        "oci.policy" => {
+            let scope = if key == "scope" {
+                ""
+            } else {
+                "scope = \"**\"\n"
+            };
+            let signer = if key == "any_of" {
+                ""
+            } else {
+                "any_of = [{ key = \"k.pub\" }]\n"
+            };
+            let line = if key == "scope" {
+                "scope = \"ghcr.io/a/b\""
+            } else {
+                &line
+            };
+            format!("[[oci.policy]]\n{scope}{signer}{line}\n")
+        }
+        "oci.policy.any_of" => {
+            let others = match key {
+                "key" | "github_repository" => String::new(),
+                "issuer" => format!(", {email}"),
+                _ => format!(", {issuer}"),
+            };
+            format!("[[oci.policy]]\nscope = \"**\"\nany_of = [{{ {line}{others} }}]\n")
+        }
+        _ => format!("[[{table}]]\nname = \"a\"\n{line}\n"),
+    }
+}
+
 /// CFG-04: wrong types and broken syntax name the key or the line.
 #[test]
 fn wrong_types_and_syntax() {
