@@ -9,7 +9,7 @@ use crate::config::NativeDenial;
 use crate::config::NativeRule;
 use crate::config::path::{join, trust_files};
 use crate::config::writers::{self, Writers};
-use crate::config::{ConfigError, OciConfig, ProviderConfig, scopes_with_tags};
+use crate::config::{ConfigError, OciConfig, ProviderConfig, names_of_options, scopes_with_tags};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::{PluginSource, is_like_image};
@@ -46,6 +46,7 @@ impl PluginHost {
         }
         warnings.extend(trust::check(self).await?);
         warnings.extend(trust::pinned_later(self)?);
+        warnings.extend(names_of_options(self.config()));
         warnings.extend(keys_with_a_log(&self.config().oci));
         warnings.extend(scopes_with_tags(&self.config().oci, self.file.folder()));
         #[cfg(feature = "http")]

@@ -21,7 +21,7 @@ impl ConfigFile {
     /// config would be refused, such as for a second plugin with the name, and the errors of
     /// [`Self::append`].
     pub fn with_provider(&self, name: &str, path: &str) -> Result<Self, ConfigError> {
-        if let Some(rule) = check::name_rule(name) {
+        if let Some(rule) = check::name_rule(name).or_else(|| check::option_rule(name)) {
             let name = name.to_owned();
             return Err(ConfigError::ProviderName { name, rule });
         }
@@ -157,6 +157,13 @@ mod tests {
             matches!(error, ConfigError::Contradiction { .. }),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn a_new_name_is_not_an_option() {
+        let (_folder, file) = file("plugins.toml", "");
+        let error = file.with_provider("-p", PATH).unwrap_err();
+        assert!(error.to_string().contains("as an option"), "{error}");
     }
 
     #[test]

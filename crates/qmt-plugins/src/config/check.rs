@@ -119,6 +119,28 @@ pub(super) fn name_rule(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns the rule that the name of a new provider breaks, if it is read as an option. Configs may have
+/// such a name.
+pub(super) fn option_rule(name: &str) -> Option<&'static str> {
+    let rule = "a name that begins with `-` would be read as an option of a command";
+    name.starts_with('-').then_some(rule)
+}
+
+/// Returns a warning for each name that is read as an option.
+pub(crate) fn names_of_options(config: &Config) -> Vec<String> {
+    let providers = config.providers.iter().enumerate();
+    let names = providers.filter(|(_, provider)| option_rule(&provider.name).is_some());
+    let warnings = names.map(|(index, provider)| {
+        let name = text::escape(&provider.name);
+        format!(
+            "`providers[{index}].name = \"{name}\"`: commands read a name that begins with `-` as an \
+             option, unless `--` precedes it, as in `qmt-plugins pull -- {}`; choose another name",
+            text::shell_word(&provider.name)
+        )
+    });
+    warnings.collect()
+}
+
 fn check_provider(key: &str, provider: &ProviderConfig) -> Check {
     let fail = |field: &str, rule: String| fail(format!("{key}.{field}"), rule);
     if let Some(rule) = name_rule(&provider.name) {

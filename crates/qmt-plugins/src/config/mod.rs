@@ -24,6 +24,7 @@ mod value;
 pub(crate) mod writers;
 mod written;
 
+pub(crate) use self::check::names_of_options;
 pub(crate) use self::env::size_limit;
 pub use self::error::ConfigError;
 pub(crate) use self::file::toml_problem;

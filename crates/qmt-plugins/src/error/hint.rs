@@ -35,10 +35,7 @@ impl Error {
             if !matches!(error, TlsError::Closed { .. }));
         match self {
             Self::LockedVersionGone { plugin, .. } => {
-                let (plugin, hint) = (
-                    shell_word(plugin),
-                    "locks the version that the tag names now",
-                );
+                let (plugin, hint) = (argument(plugin), "locks the version that the tag names now");
                 Some(format!("`qmt-plugins update {plugin}` {hint}"))
             }
             Self::Unverifiable {
@@ -87,13 +84,13 @@ impl Error {
             } => Some(format!(
                 "only the time that a transparency log recorded, or a short-lived certificate, \
                  proves the age of a signature; `qmt-plugins update {}` accepts this version",
-                shell_word(plugin)
+                argument(plugin)
             )),
             Self::Rollback { plugin, .. } => Some(format!(
                 "if the publisher withdrew the newer version, `qmt-plugins update {}` \
                  accepts this one; without `refresh_after` and `pull_policy = \"always\"` the \
                  version in the lockfile stays in use",
-                shell_word(plugin)
+                argument(plugin)
             )),
             Self::Load { source, .. } => source.hint().map(str::to_owned),
             Self::File { path, .. } if is_like_layout(path) => Some(format!(
@@ -342,6 +339,12 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         "{hint}{place}{rest}:\n[[oci.policy]]\nscope = {}\n{line}",
         toml::Value::from(scope)
     ))
+}
+
+/// Writes the name of a plugin as an argument of a command.
+fn argument(plugin: &str) -> String {
+    let end = if plugin.starts_with('-') { "-- " } else { "" };
+    format!("{end}{}", shell_word(plugin))
 }
 
 /// Returns what was found of an index of which only a manifest is signed.

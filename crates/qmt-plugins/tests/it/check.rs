@@ -36,6 +36,21 @@ impl Folder {
     }
 }
 
+/// Existing configs may have such names.
+#[tokio::test]
+async fn a_name_that_is_read_as_an_option_is_warned_about() {
+    let folder = Folder::new();
+    for name in ["-p", "--all", "-"] {
+        let provider = format!("{SKIP}[[providers]]\nname = {name:?}\npath = \"echo.wasm\"\n");
+        let warnings = folder.check(&provider).await.unwrap();
+        let command = format!("`qmt-plugins pull -- {name}`");
+        let is_named = warnings.iter().any(|one| one.contains(&command));
+        assert!(is_named, "{warnings:?}");
+    }
+    let warnings = folder.provider("path = \"echo.wasm\"").await.unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
 #[tokio::test]
 async fn what_would_fail_later_is_found() {
     let folder = Folder::new();
