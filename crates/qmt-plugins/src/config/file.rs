@@ -235,7 +235,10 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
         }),
         Syntax::Json => Json::from_str::<Unambiguous>(text)
             .and_then(|_| Json::from_str(text))
-            .map_err(|error| error.to_string()),
+            .map_err(|error| {
+                json_problem(text, error.line(), error.column())
+                    .unwrap_or_else(|| error.to_string())
+            }),
         Syntax::Yaml => yaml(text),
     };
     parsed.map_err(|message| ConfigError::Invalid {
@@ -264,6 +267,26 @@ fn place(text: &str, at: usize) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     format!("line {line} column {column}")
+}
+
+/// Says what is at the place where the parser of JSON stopped, if that is allowed in other formats.
+fn json_problem(text: &str, line: usize, column: usize) -> Option<String> {
+    if text.trim().is_empty() {
+        return Some("it is empty; a config in JSON without settings is `{}`".to_owned());
+    }
+    let rest = text
+        .lines()
+        .nth(line.checked_sub(1)?)?
+        .get(column.checked_sub(1)?..)?;
+    let is_comment = ["//", "/*", "#"]
+        .iter()
+        .any(|start| rest.starts_with(start));
+    is_comment.then(|| {
+        format!(
+            "JSON has no comments, and there is one at line {line} column {column}; remove it, or write the \
+             config in TOML or YAML"
+        )
+    })
 }
 
 fn yaml(text: &str) -> Result<Value, String> {

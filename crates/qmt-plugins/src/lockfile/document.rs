@@ -1,5 +1,6 @@
 //! The file itself: read whole and strictly, replaced whole.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use qmt_oci_ref::text;
@@ -24,6 +25,12 @@ struct Document {
     version: u32,
     #[serde(default, rename = "plugin")]
     plugins: Vec<LockEntry>,
+}
+
+/// What a lockfile of each version has.
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
 }
 
 /// What was read.
@@ -65,19 +72,11 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
     let bytes = read_at_most(file, LOCKFILE_MAX_BYTES).map_err(read)?;
     let bytes = bytes.ok_or_else(|| malformed("it exceeds 4 MiB".into()))?;
     let text = text::from_file(bytes).map_err(|problem| malformed(problem.into()))?;
+    check_version(&text).map_err(|problem| malformed(problem.into()))?;
     let document: Document = toml::from_str(&text).map_err(|error| {
         let at = error.span().map(|span| span.start);
         malformed(toml_problem(&text, error.message(), at).into())
     })?;
-    if document.version != VERSION {
-        return Err(malformed(
-            format!(
-                "its version is {}; only {VERSION} is supported",
-                document.version
-            )
-            .into(),
-        ));
-    }
     let count = document.plugins.len();
     let entries: Entries = document
         .plugins
@@ -92,6 +91,26 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
         warning: writers.warning(path),
         fingerprint: Some(Fingerprint::from(&metadata)),
     })
+}
+
+/// Says why the file has no entries that this program reads. A newer version can have other keys, so that
+/// this is checked first.
+fn check_version(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    // A file without a readable version gets the error of the whole document.
+    let version = toml::from_str::<Header>(text).map_or(VERSION, |header| header.version);
+    match version.cmp(&VERSION) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(format!(
+            "its version is {version}, and this program supports {VERSION}; update `qmt-plugins`, whose \
+             newer version wrote the file"
+        )),
+        Ordering::Less => Err(format!(
+            "its version is {version}; only {VERSION} is supported"
+        )),
+    }
 }
 
 /// Replaces the file atomically.

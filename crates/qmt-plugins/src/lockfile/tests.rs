@@ -292,6 +292,27 @@ fn a_damaged_lockfile_is_never_taken_for_an_empty_one() {
     }
 }
 
+#[test]
+fn an_empty_lockfile_and_one_of_a_newer_version_are_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NAME);
+    for (text, words) in [
+        ("", "it is empty"),
+        ("\n", "it is empty"),
+        ("version = 0", "only 1 is supported"),
+        (
+            "version = 2\n[[package]]\nname = \"x\"\n",
+            "update `qmt-plugins`",
+        ),
+        ("plugin = []\n", "missing field `version`"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = read(&folder, "plugins.toml").unwrap_err();
+        let shown = qmt_oci_ref::text::messages(&error).join(": ");
+        assert!(shown.contains(words), "{text}: {shown}");
+    }
+}
+
 /// Lines and texts of the file are not quoted whole.
 #[test]
 fn an_error_about_a_long_line_is_short() {

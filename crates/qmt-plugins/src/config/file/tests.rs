@@ -438,6 +438,28 @@ fn duplicate_keys_are_refused_in_each_format() {
     read("p.yaml", values, &[]).unwrap();
 }
 
+/// What TOML and YAML allow is named where JSON does not.
+#[test]
+fn empty_json_and_comments_in_json_are_called_that() {
+    for (text, words) in [
+        ("", "it is empty"),
+        (" \n", "it is empty"),
+        ("// x\n{}", "one at line 1 column 1;"),
+        ("{\n// x\n}", "one at line 2 column 1;"),
+        ("{ /* x */ \"providers\": [] }", "one at line 1 column 3;"),
+        ("{\n  \"providers\": [] // x\n}", "one at line 2 column 19;"),
+        (
+            "{\n  \"providers\": [],\n  # x\n}",
+            "one at line 3 column 3;",
+        ),
+        ("{} // x", "one at line 1 column 4;"),
+        ("{\"providers\": [],}", "trailing comma at line 1 column 18"),
+    ] {
+        let error = read("p.json", text, &[]).expect_err(text).to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}
+
 /// CFG-04: mistakes that TOML itself does not find are explained.
 #[test]
 fn frequent_mistakes_are_explained() {
