@@ -259,6 +259,7 @@ mod tests {
     fn a_misspelled_name_gets_the_most_similar_one() {
         let error = Target::parse(&config(), "gretter").unwrap_err().to_string();
         assert!(error.contains("did you mean `greeter`?"), "{error}");
+        assert!(error.ends_with("it names `echo`, `greeter`"), "{error}");
         assert!(Target::named(&config(), "ghcr.io/acme/echo:1").is_err());
         assert!(matches!(
             Target::parse(&config(), "ghcr.io/Acme"),

@@ -223,8 +223,9 @@ fn nearest_file(missing: &Path, can_be_folder: bool) -> Option<PathBuf> {
     let files = entries
         .take(NAMES_MAX)
         .flatten()
-        .filter(|entry| can_be_folder || !entry.path().is_dir());
-    let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+        .map(|entry| (entry.path(), entry.file_name()))
+        .filter(|(path, _)| path.is_file() || (can_be_folder && path.is_dir()));
+    let names = files.filter_map(|(_, name)| name.into_string().ok());
     let names: Vec<String> = names.collect();
     // A link that leads nowhere has the name itself.
     let others = names

@@ -30,7 +30,7 @@ impl fmt::Display for Error {
                 }
                 match &**known {
                     [] => f.write_str("; it names none"),
-                    known => write!(f, "; it names {}", known.join(", ")),
+                    known => write!(f, "; it names `{}`", known.join("`, `")),
                 }
             }
             Self::Source { text, .. } => write!(

@@ -155,6 +155,8 @@ fn a_missing_file_has_the_nearest_name_as_its_hint() {
     {
         std::os::unix::fs::symlink("nowhere", path("linked.wasm")).unwrap();
         assert_eq!(file("linked.wasm", missing()).hint(), None);
+        // Nor is such a link what was meant.
+        assert_eq!(file("lined.wasm", missing()).hint(), None);
     }
 }
 
