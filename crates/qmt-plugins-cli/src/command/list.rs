@@ -5,7 +5,7 @@ use qmt_plugins::{Event, PluginSource, Target};
 use serde_json::json;
 
 use super::CommandResult;
-use super::pull::shown;
+use super::pull::{NO_PLUGINS, shown};
 use crate::args::Global;
 use crate::output::{self, Output};
 use crate::session;
@@ -59,7 +59,7 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
         text.push_str(&output::table(&rows));
     }
     if data.is_empty() {
-        text.push_str("the config names no plugins\n");
+        text.push_str(NO_PLUGINS);
     }
     output.result(&json!({ "plugins": data }), &text)
 }

@@ -49,7 +49,12 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
             }
         }
     }
-    output.results(json!({ "plugins": data }), &output::table(&rows), failed)
+    let text = if rows.is_empty() {
+        pull::NO_PLUGINS.to_owned()
+    } else {
+        output::table(&rows)
+    };
+    output.results(json!({ "plugins": data }), &text, failed)
 }
 
 /// Returns what the lockfile records for the target, unless it is for another reference.

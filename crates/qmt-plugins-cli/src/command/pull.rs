@@ -13,6 +13,9 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
 
+/// What commands about all plugins of the config print if there are none.
+pub(super) const NO_PLUGINS: &str = "the config names no plugins\n";
+
 /// Fetches and verifies.
 pub(crate) async fn pull(global: &Global, output: &Output, targets: &[String]) -> CommandResult {
     let file = if targets.is_empty() {
@@ -128,7 +131,10 @@ impl Report {
     }
 
     /// Prints the successes. Failures were printed, or are part of the data.
-    fn end(self, output: &Output) -> CommandResult {
+    fn end(mut self, output: &Output) -> CommandResult {
+        if self.data.is_empty() && self.failed.is_none() {
+            self.text.push_str(NO_PLUGINS);
+        }
         output.results(json!({ "plugins": self.data }), &self.text, self.failed)
     }
 }

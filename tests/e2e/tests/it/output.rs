@@ -352,3 +352,15 @@ fn usage_errors_name_the_argument() {
         "{error:#}"
     );
 }
+
+/// A command that does nothing says why.
+#[test]
+fn a_config_without_plugins_is_called_that() {
+    let desk = Desk::new();
+    desk.write("plugins.toml", "");
+    for command in ["list", "pull", "lock", "update", "outdated"] {
+        let answer = desk.run(&[command, "--config", "plugins.toml"]);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        assert_eq!(answer.stdout, "the config names no plugins\n", "{command}");
+    }
+}
