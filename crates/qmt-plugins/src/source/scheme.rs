@@ -90,6 +90,7 @@ pub(crate) fn registry_alone(name: &str) -> Option<RegistryHost> {
         Some(_) => return None,
         None => name,
     };
+    let name = name.trim_end_matches('/');
     let host = name.split(':').next().unwrap_or_default();
     let is_host = host == "localhost" || host.contains('.');
     let ending = Path::new(host)
@@ -132,9 +133,10 @@ fn image(name: &str) -> SourceError {
         return error;
     }
     match image_name(name) {
-        Ok(name) => SourceError::Misspelled {
-            meant: format!("{OCI}{name}"),
-        },
+        Ok(name) => check_repository(&name).err().unwrap_or_else(|| {
+            let meant = format!("{OCI}{name}");
+            SourceError::Misspelled { meant }
+        }),
         Err(error) => SourceError::NoImage(error),
     }
 }

@@ -162,12 +162,17 @@ fn a_registry_without_a_repository_is_asked_about() {
         ("ghcr.io", "ghcr.io"),
         ("GHCR.io", "ghcr.io"),
         ("ghcr.io:latest", "ghcr.io"),
+        ("ghcr.io/", "ghcr.io"),
+        ("localhost:5000//", "localhost:5000"),
         ("registry.example.com:5000", "registry.example.com:5000"),
         ("127.0.0.1:5000", "127.0.0.1:5000"),
         ("localhost:5000", "localhost:5000"),
         ("localhost", "localhost"),
     ] {
         let digest = format!("{name}@sha256:{HEX}");
+        let user = format!("docker://u:s3cret@{name}");
+        let text = PluginSource::parse(&user, None).unwrap_err().to_string();
+        assert!(!text.contains("s3cret"), "{text}");
         for name in [name, &digest] {
             let words = format!("did you mean `oci://{host}/NAMESPACE/NAME:TAG`?");
             for path in [format!("oci://{name}"), format!("docker://{name}")] {

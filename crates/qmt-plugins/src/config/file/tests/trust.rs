@@ -222,7 +222,7 @@ fn texts_of_policies_are_refused_by_their_keys() {
             ["oci.signature_repository", "upper case"],
         ),
         (
-            "[oci]\nsignature_repository = \"quay.io\"".to_owned(),
+            "[oci]\nsignature_repository = \"quay.io/\"".to_owned(),
             [
                 "oci.signature_repository",
                 "did you mean `quay.io/NAMESPACE/NAME`?",
