@@ -142,7 +142,7 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
 
 /// Returns a key in lower case and without what separates its words.
 fn compact(key: &str) -> String {
-    let key = key.chars().filter(|c| c.is_ascii_alphanumeric());
+    let key = key.chars().filter(char::is_ascii_alphanumeric);
     key.collect::<String>().to_ascii_lowercase()
 }
 
@@ -198,7 +198,7 @@ impl Named {
         // The names of tables, without the key itself and positions in lists.
         let tables = written.split_last().map_or(&[][..], |(_, tables)| tables);
         let tables = tables.iter().filter(|part| part.parse::<usize>().is_err());
-        let table = tables.map(|table| format!("{table}.")).collect();
+        let table = tables.flat_map(|table| [table.as_str(), "."]).collect();
         Self { keys, table }
     }
 
