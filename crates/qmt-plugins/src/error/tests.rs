@@ -172,6 +172,18 @@ fn refused(rejection: serde_json::Value) -> VerifyError {
     }
 }
 
+#[test]
+fn a_name_in_a_command_is_no_option() {
+    let gone = Error::LockedVersionGone {
+        plugin: "-p".to_owned(),
+        reference: "ghcr.io/acme/echo:1".to_owned(),
+        digest: Digest::sha256("x"),
+        source: RegistryError::new(RegistryErrorKind::NotFound, "gone"),
+    };
+    let hint = gone.hint().unwrap();
+    assert!(hint.contains("`qmt-plugins update -- -p`"), "{hint}");
+}
+
 /// The author of a config, or of a layout, can choose its name: a shell reads it as one word.
 #[test]
 fn a_name_in_a_command_runs_nothing() {
