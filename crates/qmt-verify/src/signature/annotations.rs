@@ -6,6 +6,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use qmt_oci_ref::text::without_byte_order_mark;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sigstore_verify::crypto::sha256;
@@ -18,8 +19,8 @@ use sigstore_verify::types::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::base64_text;
 use super::ignored::{Defect, Unread};
+use super::{base64_text, protojson};
 use crate::evidence::{CERTIFICATE, CHAIN, LOG_ENTRY, SIGNATURE, TIMESTAMP};
 use crate::limits::CHAIN_MAX;
 use crate::pem::{self, Label};
@@ -54,10 +55,13 @@ pub(super) fn message(
 /// The bundle of an `.att` layer. Its timestamp is over the whole envelope and not over the
 /// signature, which bundles cannot express: it is left out, so that the log alone gives the time.
 pub(super) fn envelope(json: &[u8], annotations: &Annotations) -> Result<(Bundle, Unread), Reason> {
+    let json = without_byte_order_mark(json);
     let envelope = serde_json::from_slice::<DsseEnvelope>(json).or_else(|error| {
+        let normalized = protojson::normalized_envelope(json).ok().flatten();
+        let json = normalized.as_ref().map_or(json, String::as_bytes);
         let joined = base64_text::joined_json(json);
-        let read = joined.and_then(|json| serde_json::from_slice(&json).ok());
-        read.ok_or_else(|| Reason::unreadable("the envelope", error))
+        let read = serde_json::from_slice(joined.as_deref().unwrap_or(json));
+        read.map_err(|_| Reason::unreadable("the envelope", error))
     })?;
     let (material, unread) = material(annotations)?;
     let content = SignatureContent::DsseEnvelope(envelope);

@@ -17,7 +17,7 @@ const TIMESTAMPS: &str = "timestampVerificationData";
 pub(super) fn parse(json: &[u8]) -> Result<(Bundle, Unread), Reason> {
     let json = without_byte_order_mark(json);
     let text = std::str::from_utf8(json).map_err(|error| Reason::unreadable(WHAT, error))?;
-    let normalized = protojson::normalized(json);
+    let normalized = protojson::normalized_bundle(json);
     let normalized = normalized.map_err(|error| Reason::unreadable(WHAT, error))?;
     let text = normalized.as_deref().unwrap_or(text);
     match read(text) {

@@ -1,5 +1,6 @@
-//! The JSON of bundles and trusted roots by the rules of protocol buffers, as sigstore-go reads it: `null` is an
-//! absent field, and a field has two names. <https://protobuf.dev/programming-guides/json/>
+//! The JSON of bundles, envelopes and trusted roots by the rules of protocol buffers, as sigstore-go
+//! reads it: `null` is an absent field, and a field has two names.
+//! <https://protobuf.dev/programming-guides/json/>
 
 use serde_json::Value;
 
@@ -100,12 +101,21 @@ pub(crate) struct Duplicate(String);
 
 /// The JSON of a bundle with the names that the library reads, and without `null`; `None` if it is
 /// that already, or is not read.
-pub(super) fn normalized(bundle: &[u8]) -> Result<Option<String>, Duplicate> {
-    let Some(mut value) = base64_text::value(bundle) else {
+pub(super) fn normalized_bundle(json: &[u8]) -> Result<Option<String>, Duplicate> {
+    normalized(json, BUNDLE)
+}
+
+/// The same for an envelope, whose fields have one name each.
+pub(super) fn normalized_envelope(json: &[u8]) -> Result<Option<String>, Duplicate> {
+    normalized(json, ENVELOPE)
+}
+
+fn normalized(json: &[u8], message: &[Field]) -> Result<Option<String>, Duplicate> {
+    let Some(mut value) = base64_text::value(json) else {
         return Ok(None);
     };
     let mut changed = false;
-    normalize(&mut value, BUNDLE, &mut changed)?;
+    normalize(&mut value, message, &mut changed)?;
     Ok(changed.then(|| value.to_string()))
 }
 

@@ -1,6 +1,9 @@
 //! Other ways to write the same thing: what each is taken for. None makes anything else of it.
 
-use qmt_testkit::{Encoding, Format, LogKind, PrivateSigstore, Signing, SimpleSigning};
+use qmt_testkit::{
+    Attestation, Encoding, Format, LogKind, PrivateSigstore, SLSA_V1, Signing, SimpleSigning,
+};
+use qmt_verify::policy::AttestationDemand;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -189,6 +192,44 @@ async fn a_bundle_is_read_as_protocol_buffers() {
     let error = required(twice).await.unwrap_err();
     let reason = &error.rejections()[0].reason;
     assert!(reason.contains("duplicate field `mediaType`"), "{reason}");
+}
+
+/// As in a bundle, `null` is absence and a byte order mark is skipped; what is required stays so.
+#[tokio::test]
+async fn an_envelope_is_read_like_one_in_a_bundle() {
+    let sigstore = PrivateSigstore::new();
+    let demand = AttestationDemand::new(SLSA_V1).unwrap();
+    let policy = any_of(vec![dev_authority()]).with_attestation(demand);
+    let verifier = verifier(&sigstore, policy);
+    let signing = Signing::keyless(dev());
+    let signature = sigstore.sign_simple(subject().digest(), &signing);
+    let provenance = Attestation::slsa_v1("https://builder", "https://source", "refs/heads/main");
+    let good = sigstore.attest_simple(subject().digest(), &provenance, &signing);
+    let value: Value = serde_json::from_slice(&good.envelope).unwrap();
+    let with_null = |pointer: &str, field: &str| {
+        let mut value = value.clone();
+        value.pointer_mut(pointer).unwrap()[field] = Value::Null;
+        value.to_string()
+    };
+    let mut broken = value.clone();
+    let payload = value["payload"].as_str().unwrap();
+    broken["payload"] = format!("{}\n{}", &payload[..40], &payload[40..]).into();
+    broken["signatures"][0]["keyid"] = Value::Null;
+    for (envelope, is_good) in [
+        (with_null("/signatures/0", "keyid"), true),
+        (format!("\u{feff}{value}\r\n"), true),
+        (format!("\u{feff}{broken}"), true),
+        (with_null("/signatures/0", "sig"), false),
+        (with_null("", "payload"), false),
+        (with_null("", "payloadType"), false),
+        (with_null("", "signatures"), false),
+    ] {
+        let mut attestation = good.clone();
+        attestation.envelope = envelope.clone().into();
+        let items = [Item::from(signature.clone()), attestation.into()];
+        let outcome = check(&verifier, &subject(), &evidence(&subject(), items).await);
+        assert_eq!(outcome.is_ok(), is_good, "{envelope}");
+    }
 }
 
 /// Gives all fields the names of their definitions.

@@ -6,7 +6,7 @@ use super::*;
 
 fn read(bundle: &Value) -> Result<Value, Duplicate> {
     let bundle = bundle.to_string();
-    let text = normalized(bundle.as_bytes())?.unwrap_or(bundle);
+    let text = normalized_bundle(bundle.as_bytes())?.unwrap_or(bundle);
     Ok(serde_json::from_str(&text).unwrap())
 }
 
@@ -27,7 +27,7 @@ fn null_is_absence() {
         "dsseEnvelope": {"signatures": [{"sig": "AQ=="}]},
     });
     assert_eq!(read(&with_nulls).unwrap(), without);
-    assert_eq!(normalized(without.to_string().as_bytes()), Ok(None));
+    assert_eq!(normalized_bundle(without.to_string().as_bytes()), Ok(None));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn both_names_of_a_field_are_read() {
         },
     });
     assert_eq!(read(&by_definition).unwrap(), by_json);
-    assert_eq!(normalized(by_json.to_string().as_bytes()), Ok(None));
+    assert_eq!(normalized_bundle(by_json.to_string().as_bytes()), Ok(None));
 }
 
 /// As by sigstore-go, a field occurs once, also if one of them is `null`.
@@ -81,11 +81,14 @@ fn nothing_else_is_changed() {
         json!([1, "media_type", null]),
     ] {
         assert_eq!(
-            normalized(bundle.to_string().as_bytes()),
+            normalized_bundle(bundle.to_string().as_bytes()),
             Ok(None),
             "{bundle}"
         );
     }
     // Two parsers could read these differently.
-    assert_eq!(normalized(br#"{"media_type":1,"media_type":2}"#), Ok(None));
+    assert_eq!(
+        normalized_bundle(br#"{"media_type":1,"media_type":2}"#),
+        Ok(None)
+    );
 }
