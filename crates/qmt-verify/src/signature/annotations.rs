@@ -106,6 +106,7 @@ fn or_default<T: Default>(read: Result<T, Defect>, kept: &mut Option<Defect>) ->
 /// As cosign reads it, the first block is the signer's certificate. Roots come from the trust root
 /// alone; a self-signed certificate in an annotation is left out.
 fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Reason> {
+    const ISSUERS: &str = "the certificate chain";
     let broken = |problem: String| Reason::unreadable("the certificate", problem);
     let mut blocks = pem::blocks(leaf.as_bytes()).map_err(broken)?.into_iter();
     let Some(leaf) = blocks.next() else {
@@ -115,10 +116,11 @@ fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Reason
         return Err(broken(format!("it is a `{}`", leaf.name)));
     }
     let mut certificates = vec![X509Certificate::new(DerCertificate::new(leaf.der))];
-    let chain = pem::blocks(chain.unwrap_or_default().as_bytes()).map_err(broken)?;
+    let chain = pem::blocks(chain.unwrap_or_default().as_bytes());
+    let chain = chain.map_err(|problem| Reason::unreadable(ISSUERS, problem))?;
     for block in blocks.chain(chain) {
-        let parsed = Certificate::from_der(&block.der)
-            .map_err(|error| Reason::unreadable("the certificate", error))?;
+        let parsed = Certificate::from_der(&block.der);
+        let parsed = parsed.map_err(|error| Reason::unreadable(ISSUERS, error))?;
         let tbs = &parsed.tbs_certificate;
         if tbs.issuer == tbs.subject {
             continue;

@@ -279,4 +279,17 @@ async fn the_certificate_may_be_followed_by_its_chain() {
         let found = evidence(&subject(), [other]).await;
         assert_eq!(check(&verifier, &subject(), &found).is_ok(), is_good);
     }
+    // What cannot be read is named: the chain, not the certificate.
+    for odd in [
+        "-----BEGIN CERTIFICATE-----\n-\n-----END CERTIFICATE-----",
+        "-----BEGIN X-----\nAAAA\n-----END X-----",
+    ] {
+        let found = evidence(&subject(), [with(&good, CHAIN, odd.to_owned())]).await;
+        let error = check(&verifier, &subject(), &found).unwrap_err();
+        let reason = &error.rejections()[0].reason;
+        assert!(
+            reason.starts_with("the certificate chain cannot be read"),
+            "{reason}"
+        );
+    }
 }
