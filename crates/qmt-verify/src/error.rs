@@ -134,7 +134,8 @@ pub enum VerifyError {
 
 fn unsatisfied(subject: &PinnedReference, scope: &str, rejected: &[Rejection]) -> String {
     let policy = format!("the policy `{scope}`");
-    if lacks_attestation(rejected) {
+    let first = rejected.first();
+    if first.is_some_and(|first| first.is_about_image || first.is_about_attestation) {
         return format!("`{subject}` does not satisfy {policy}");
     }
     match rejected.iter().filter(|one| !one.code.is_note()).count() {

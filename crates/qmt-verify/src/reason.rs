@@ -252,6 +252,7 @@ impl Reason {
             hint,
             config_line,
             is_about_image: matches!(self, Self::NoAttestation { .. }),
+            is_about_attestation: false,
         }
     }
 }

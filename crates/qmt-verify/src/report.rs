@@ -148,6 +148,9 @@ pub struct Rejection {
     /// is missing.
     #[serde(skip)]
     pub(crate) is_about_image: bool,
+    /// Whether it is about a required attestation, so the signature of the image is accepted.
+    #[serde(skip)]
+    pub(crate) is_about_attestation: bool,
 }
 
 impl fmt::Display for Rejection {

@@ -14,7 +14,7 @@ use super::threshold::{self, Pair};
 use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
-use crate::report::{Rejection, Report};
+use crate::report::{Rejection, RejectionCode, Report};
 use crate::signature::certificate::Claims;
 use crate::signature::{Ignored, Predicate, Signature, VerifiedSignature};
 use crate::signer::{SignerId, key_line};
@@ -69,7 +69,7 @@ impl Check<'_> {
         };
         let rejected = self.rejected.iter().enumerate();
         let rejected = rejected.filter(|(index, _)| !is_required(*index));
-        let rejected = rejected.map(|(_, one)| one.clone()).collect();
+        let rejected = rejected.map(|(_, one)| beyond_signature(one)).collect();
         for demand in demands {
             if let Err(mut unmet) = self.check_attestation(&primary.1.signer, demand) {
                 // What is missing comes first: the signature itself is valid.
@@ -123,6 +123,7 @@ impl Check<'_> {
             let mut rejection = reason.reject(attestation.place, signer.as_ref());
             // The line would accept this signer for the image as well.
             rejection.config_line = None;
+            rejection.is_about_attestation = true;
             rejected.push(rejection);
         }
         // Another reason says more: a defect, or what an attestation by an accepted signer states.
@@ -207,6 +208,17 @@ fn first_times(accepted: &[Accepted]) -> BTreeMap<SignerId, (bool, Option<System
         *earliest = time.min(*earliest);
     }
     first
+}
+
+/// The rejection of an image whose signature is accepted: of an attestation, it must not say that
+/// the image is to be signed.
+fn beyond_signature(rejection: &Rejection) -> Rejection {
+    let mut rejection = rejection.clone();
+    if rejection.code == RejectionCode::Attestation {
+        "the image is signed, and the policy requires no attestation of this type"
+            .clone_into(&mut rejection.hint);
+    }
+    rejection
 }
 
 /// What `attestation` states, if it is of the type that is required.

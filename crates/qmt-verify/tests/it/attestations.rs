@@ -148,6 +148,53 @@ async fn a_demanded_attestation_must_hold_itself() {
     }
 }
 
+/// The signature of the image is accepted: the message does not call the attestation the only item,
+/// and an attestation of another type is not answered with the advice to sign the image.
+#[tokio::test]
+async fn an_unmet_demand_does_not_hide_the_signature() {
+    let sigstore = PrivateSigstore::new();
+    let signing = Signing::keyless(dev());
+    let attest = |attestation: &Attestation| {
+        sigstore.attest_simple(subject().digest(), attestation, &signing)
+    };
+    let provenance = attest(&Attestation::slsa_v1(BUILDER, SOURCE, REF));
+    let scan = attest(&Attestation::new("https://example.com/scan/v1", "{}"));
+    let signature = sigstore.sign_simple(subject().digest(), &signing);
+    let check_with = async |items: Vec<Item>, demands: Vec<AttestationDemand>| {
+        let policy = any_of(vec![dev_authority()]);
+        let policy = demands.into_iter().fold(policy, Policy::with_attestation);
+        let items = std::iter::once(signature.clone().into()).chain(items);
+        let evidence = evidence(&subject(), items.collect::<Vec<_>>()).await;
+        check(&verifier(&sigstore, policy), &subject(), &evidence)
+    };
+    let other_builder = v1().with_builder("https://other").unwrap();
+    let error = check_with(vec![provenance.into()], vec![other_builder]).await;
+    let text = error.unwrap_err().to_string();
+    let expected = format!("`{}` does not satisfy the policy `**`: tag ", subject());
+    assert!(text.starts_with(&expected), "{text}");
+    assert!(
+        text.ends_with(&format!("its builder is `{BUILDER}`, not `https://other`")),
+        "{text}"
+    );
+
+    let is_advised = |hint: &str| hint.contains("sign the image");
+    let error = check_with(vec![scan.clone().into()], vec![v1()])
+        .await
+        .unwrap_err();
+    assert_eq!(error.rejections().len(), 2);
+    assert!(
+        !error.rejections().iter().any(|one| is_advised(&one.hint)),
+        "{error:?}"
+    );
+    let verified = check_with(vec![scan.into()], vec![]).await.unwrap();
+    let rejected = &verified.report().rejected;
+    assert_eq!(rejected.len(), 1);
+    assert!(
+        !rejected.iter().any(|one| is_advised(&one.hint)),
+        "{rejected:?}"
+    );
+}
+
 /// Attestations by key, and predicates of any type with demanded fields.
 #[tokio::test]
 async fn any_predicate_can_be_demanded() {
