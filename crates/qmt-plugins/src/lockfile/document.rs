@@ -1,6 +1,5 @@
 //! The file itself: read whole and strictly, replaced whole.
 
-use std::cmp::Ordering;
 use std::path::Path;
 
 use qmt_oci_ref::text;
@@ -27,9 +26,9 @@ struct Document {
     plugins: Vec<LockEntry>,
 }
 
-/// What a lockfile of each version has.
+/// The field that all versions of the format have.
 #[derive(Deserialize)]
-struct Header {
+struct Version {
     version: u32,
 }
 
@@ -72,45 +71,37 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
     let bytes = read_at_most(file, LOCKFILE_MAX_BYTES).map_err(read)?;
     let bytes = bytes.ok_or_else(|| malformed("it exceeds 4 MiB".into()))?;
     let text = text::from_file(bytes).map_err(|problem| malformed(problem.into()))?;
-    check_version(&text).map_err(|problem| malformed(problem.into()))?;
+    if text.trim().is_empty() {
+        return Err(malformed("it is empty".into()));
+    }
+    // Another version has other fields.
+    let version = toml::from_str::<Version>(&text).map(|one| one.version);
+    if let Ok(found) = version
+        && found != VERSION
+    {
+        return Err(LockfileError::OtherVersion {
+            path: path.to_owned(),
+            found,
+            supported: VERSION,
+        });
+    }
     let document: Document = toml::from_str(&text).map_err(|error| {
         let at = error.span().map(|span| span.start);
         malformed(toml_problem(&text, error.message(), at).into())
     })?;
-    let count = document.plugins.len();
-    let entries: Entries = document
-        .plugins
-        .into_iter()
-        .map(|entry| ((entry.name.clone(), entry.config.clone()), entry))
-        .collect();
-    if entries.len() != count {
-        return Err(malformed("two entries have the same name".into()));
+    let mut entries = Entries::new();
+    for entry in document.plugins {
+        let key = (entry.name.clone(), entry.config.clone());
+        if let Some(other) = entries.insert(key, entry) {
+            let name = text::escape(&other.name);
+            return Err(malformed(format!("it has two entries for `{name}`").into()));
+        }
     }
     Ok(Read {
         entries,
         warning: writers.warning(path),
         fingerprint: Some(Fingerprint::from(&metadata)),
     })
-}
-
-/// Says why the file has no entries that this program reads. A newer version can have other keys, so that
-/// this is checked first.
-fn check_version(text: &str) -> Result<(), String> {
-    if text.trim().is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    // A file without a readable version gets the error of the whole document.
-    let version = toml::from_str::<Header>(text).map_or(VERSION, |header| header.version);
-    match version.cmp(&VERSION) {
-        Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(format!(
-            "its version is {version}, and this program supports {VERSION}; update `qmt-plugins`, whose \
-             newer version wrote the file"
-        )),
-        Ordering::Less => Err(format!(
-            "its version is {version}; only {VERSION} is supported"
-        )),
-    }
 }
 
 /// Replaces the file atomically.

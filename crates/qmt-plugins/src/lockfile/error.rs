@@ -30,9 +30,22 @@ pub enum LockfileError {
         /// The file.
         path: PathBuf,
     },
-    /// It is not a lockfile of this version.
+    /// It is a lockfile of another version.
     #[error(
-        "the lockfile {} is damaged or of another version; restore it, or resolve its merge conflict; \
+        "the lockfile {} has version {found}, and this program reads version {supported}; use the \
+         `qmt-plugins` that wrote it, or update this one", .path.display()
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that is read and written.
+        supported: u32,
+    },
+    /// It is not a lockfile.
+    #[error(
+        "the lockfile {} is damaged; restore it, or resolve its merge conflict; \
          removing it makes the next start resolve and pin every plugin again", .path.display()
     )]
     Malformed {

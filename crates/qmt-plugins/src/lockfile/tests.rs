@@ -278,7 +278,7 @@ fn a_damaged_lockfile_is_never_taken_for_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(NAME);
     for text in [
-        "version = 2",
+        "",
         "version = 1\nplugin = 3",
         "vers",
         "version = 1\nextra = 1",
@@ -293,17 +293,12 @@ fn a_damaged_lockfile_is_never_taken_for_an_empty_one() {
 }
 
 #[test]
-fn an_empty_lockfile_and_one_of_a_newer_version_are_called_that() {
+fn an_empty_lockfile_is_called_that() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(NAME);
     for (text, words) in [
         ("", "it is empty"),
         ("\n", "it is empty"),
-        ("version = 0", "only 1 is supported"),
-        (
-            "version = 2\n[[package]]\nname = \"x\"\n",
-            "update `qmt-plugins`",
-        ),
         ("plugin = []\n", "missing field `version`"),
     ] {
         std::fs::write(&path, text).unwrap();
@@ -311,6 +306,40 @@ fn an_empty_lockfile_and_one_of_a_newer_version_are_called_that() {
         let shown = qmt_oci_ref::text::messages(&error).join(": ");
         assert!(shown.contains(words), "{text}: {shown}");
     }
+}
+
+#[test]
+fn a_lockfile_of_another_version_is_not_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NAME);
+    for text in ["version = 2", "version = 2\nother = 1\nplugin = 3"] {
+        std::fs::write(&path, text).unwrap();
+        let error = read(&folder, "plugins.toml").unwrap_err();
+        let LockfileError::OtherVersion { found: 2, .. } = error else {
+            panic!("{text}: {error}");
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("has version 2, and this program reads version 1"),
+            "{text}"
+        );
+    }
+}
+
+/// A merge that keeps both sides leaves two entries; the message says for which plugin.
+#[test]
+fn two_entries_for_one_plugin_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NAME);
+    let mut lockfile = read(&folder, "plugins.toml").unwrap();
+    record(&mut lockfile, entry("a", "1")).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_, entry) = text.split_once("[[plugin]]").unwrap();
+    std::fs::write(&path, format!("{text}\n[[plugin]]{entry}")).unwrap();
+    let error = read(&folder, "plugins.toml").unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(matches!(error, LockfileError::Malformed { .. }), "{error}");
+    assert!(cause.starts_with("it has two entries for `a`"), "{cause}");
 }
 
 /// Lines and texts of the file are not quoted whole.
