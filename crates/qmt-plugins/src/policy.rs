@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::text;
 use qmt_verify::policy::{
@@ -246,11 +246,38 @@ fn attestation(config: &AttestationConfig) -> Result<AttestationDemand, VerifyEr
 }
 
 fn time(text: &str) -> Result<SystemTime, VerifyError> {
-    humantime::parse_rfc3339_weak(text).map_err(|_| {
+    let upper = text.to_ascii_uppercase();
+    // The parser takes any offset after a fraction for that of UTC, and ignores what follows a `Z`.
+    let local = upper.strip_suffix('Z').unwrap_or(&upper);
+    let in_utc = Some(&upper).filter(|_| !local.contains(['Z', '+']));
+    let in_utc = in_utc.and_then(|text| humantime::parse_rfc3339_weak(text).ok());
+    in_utc.or_else(|| time_at_offset(&upper)).ok_or_else(|| {
         let problem =
             format!("`signed_after = \"{text}\"` is not a time such as 2026-01-31T12:00:00Z");
         VerifyError::Policy { problem }
     })
+}
+
+/// A time of RFC 3339 with an offset from UTC, such as `2026-01-31T12:00:00+02:00`.
+fn time_at_offset(text: &str) -> Option<SystemTime> {
+    let (local, offset) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+    if local.contains(['Z', '+']) {
+        return None;
+    }
+    let is_ahead = offset.starts_with('+');
+    let (hours, minutes) = offset.strip_prefix(['+', '-'])?.split_once(':')?;
+    let part = |text: &str, limit: u64| {
+        let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = is_number.then(|| text.parse().ok()).flatten();
+        number.filter(|&number: &u64| number < limit)
+    };
+    let offset = Duration::from_secs((part(hours, 24)? * 60 + part(minutes, 60)?) * 60);
+    let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    if is_ahead {
+        local.checked_sub(offset)
+    } else {
+        local.checked_add(offset)
+    }
 }
 
 /// Reads a small file of keys or trust material. Its name appears in reports.
@@ -270,4 +297,43 @@ pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Veri
     }
     let content = text::without_byte_order_mark(&content).to_vec();
     Ok((path.display().to_string(), content))
+}
+
+#[cfg(test)]
+mod tests {
+    use qmt_oci_ref::time::rfc3339;
+
+    use super::*;
+
+    /// All forms of RFC 3339: <https://www.rfc-editor.org/rfc/rfc3339#section-5.6>.
+    #[test]
+    fn a_time_may_have_an_offset() {
+        for text in [
+            "2026-01-31T12:00:00Z",
+            "2026-01-31t12:00:00z",
+            "2026-01-31T14:00:00+02:00",
+            "2026-01-31T06:30:00-05:30",
+            "2026-02-01T00:00:00.000+12:00",
+            "2026-01-31T12:00:00-00:00",
+        ] {
+            let time = time(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(rfc3339(time), "2026-01-31T12:00:00Z", "{text}");
+        }
+        for text in [
+            "2026-01-31",
+            "2026-01-31T12:00:00+2:00",
+            "2026-01-31T12:00:00+0200",
+            "2026-01-31T12:00:00+24:00",
+            "2026-01-31T12:00:00.000+24:00",
+            "2026-01-31T12:00:00+02:60",
+            "2026-01-31T12:00:00Z+02:00",
+            "2026-01-31T12:00:00++2:00",
+            "2026-01-31T12:00:00Z-2:00",
+            "1970-01-01T00:00:00+éé:00",
+            "+02:00",
+            "",
+        ] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
 }
