@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::{Digest, PinnedReference, RegistryError, Repository};
 
-use crate::report::{Rejection, RejectionCode, TrustReport};
+use crate::report::{Rejection, RejectionCause, RejectionCode, TrustReport};
 
 /// The cause of an error, of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -134,8 +134,7 @@ pub enum VerifyError {
 
 fn unsatisfied(subject: &PinnedReference, scope: &str, rejected: &[Rejection]) -> String {
     let policy = format!("the policy `{scope}`");
-    let first = rejected.first();
-    if first.is_some_and(|first| first.is_about_image || first.is_about_attestation) {
+    if cause(rejected) != RejectionCause::Signature {
         return format!("`{subject}` does not satisfy {policy}");
     }
     match rejected.iter().filter(|one| !one.code.is_note()).count() {
@@ -215,15 +214,18 @@ impl VerifyError {
 fn first(rejected: &[Rejection]) -> String {
     match rejected.first() {
         None => String::new(),
-        Some(first) if lacks_attestation(rejected) => format!(": {}", first.reason),
+        Some(first) if first.cause == RejectionCause::NoAttestation => {
+            format!(": {}", first.reason)
+        }
         Some(first) => format!(": {first}"),
     }
 }
 
-/// Whether the signature of the image is accepted, and a required attestation is missing.
-fn lacks_attestation(rejected: &[Rejection]) -> bool {
-    let first = rejected.first();
-    first.is_some_and(|first| first.is_about_image)
+fn cause(rejected: &[Rejection]) -> RejectionCause {
+    rejected
+        .first()
+        .map(|first| first.cause)
+        .unwrap_or_default()
 }
 
 /// The message of an error about a `place` that could not be read.

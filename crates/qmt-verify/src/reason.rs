@@ -7,7 +7,7 @@ use sigstore_verify::{CertificateError, Error as LibraryError, TransparencyLogEr
 
 use crate::error::BoxError;
 use crate::policy::Claim;
-use crate::report::{Rejection, RejectionCode};
+use crate::report::{Rejection, RejectionCause, RejectionCode};
 use crate::signer::{SignerId, key_line};
 
 /// Why one evidence item is not accepted. Its text quotes the publisher, so it is shown through
@@ -251,8 +251,10 @@ impl Reason {
             reason: text::escape(&reason),
             hint,
             config_line,
-            is_about_image: matches!(self, Self::NoAttestation { .. }),
-            is_about_attestation: false,
+            cause: match self {
+                Self::NoAttestation { .. } => RejectionCause::NoAttestation,
+                _ => RejectionCause::Signature,
+            },
         }
     }
 }

@@ -144,13 +144,20 @@ pub struct Rejection {
     /// The line of `[[oci.policy]]` that would accept this signer, or its release workflow on every
     /// tag, where only the signer, or its signature without a log, is not accepted.
     pub config_line: Option<String>,
-    /// Whether it is about the image itself: its signature is accepted, and a required attestation
-    /// is missing.
     #[serde(skip)]
-    pub(crate) is_about_image: bool,
-    /// Whether it is about a required attestation, so the signature of the image is accepted.
-    #[serde(skip)]
-    pub(crate) is_about_attestation: bool,
+    pub(crate) cause: RejectionCause,
+}
+
+/// Why an image with this rejection is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RejectionCause {
+    /// No signature is accepted.
+    #[default]
+    Signature,
+    /// The signature is accepted, and a required attestation is not.
+    Attestation,
+    /// The signature is accepted, and a required attestation is missing.
+    NoAttestation,
 }
 
 impl fmt::Display for Rejection {

@@ -14,7 +14,7 @@ use super::threshold::{self, Pair};
 use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
-use crate::report::{Rejection, RejectionCode, Report};
+use crate::report::{Rejection, RejectionCause, RejectionCode, Report};
 use crate::signature::certificate::Claims;
 use crate::signature::{Ignored, Predicate, Signature, VerifiedSignature};
 use crate::signer::{SignerId, key_line};
@@ -123,7 +123,7 @@ impl Check<'_> {
             let mut rejection = reason.reject(attestation.place, signer.as_ref());
             // The line would accept this signer for the image as well.
             rejection.config_line = None;
-            rejection.is_about_attestation = true;
+            rejection.cause = RejectionCause::Attestation;
             rejected.push(rejection);
         }
         // Another reason says more: a defect, or what an attestation by an accepted signer states.
