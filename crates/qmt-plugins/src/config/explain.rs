@@ -10,93 +10,13 @@ use serde_json::Value as Json;
 
 use super::file::Syntax;
 use super::spelling::nearest;
-use super::{ConfigError, config_schema};
+use super::{ConfigError, config_schema, other_names};
 
 /// How deeply tables are nested in the schema, with its references.
 const SCHEMA_DEPTH_MAX: u32 = 16;
 
 /// Most characters of a value that are shown.
 const VALUE_CHARS_MAX: usize = 200;
-
-/// The key for an identity that is a URL.
-const CERT_URL: &str = "cert_url";
-
-/// What keys are called elsewhere, as [`compact`] returns it: by docker, containerd, podman, oras,
-/// cosign and policy-controller, and in other tables of the config. Of several keys, the first one
-/// that the table has is meant.
-const OTHER_NAMES: [(&str, &str); 71] = [
-    ("image", "path"),
-    ("reference", "path"),
-    ("source", "path"),
-    ("url", "path"),
-    ("ref", "path"),
-    ("insecure", "plain_http"),
-    ("http", "plain_http"),
-    ("ca", "ca_file"),
-    ("mirror", "mirrors"),
-    ("endpoint", "mirrors"),
-    ("glob", "scope"),
-    ("image", "scope"),
-    ("images", "scope"),
-    ("pattern", "scope"),
-    ("repository", "scope"),
-    ("authorities", "any_of"),
-    ("authority", "any_of"),
-    ("identities", "any_of"),
-    ("keyless", "any_of"),
-    ("signers", "any_of"),
-    ("threshold", "require"),
-    ("key", "public_keys"),
-    ("keys", "public_keys"),
-    ("publickey", "public_keys"),
-    ("keys", "key"),
-    ("publickey", "key"),
-    ("publickeys", "key"),
-    ("subject", CERT_URL),
-    ("certidentity", CERT_URL),
-    ("certificateidentity", CERT_URL),
-    ("signer", CERT_URL),
-    ("email", "cert_email"),
-    ("subject", "cert_email"),
-    ("certidentity", "cert_email"),
-    ("certificateidentity", "cert_email"),
-    ("signer", "cert_email"),
-    ("certemail", "identity"),
-    ("certurl", "identity"),
-    ("email", "identity"),
-    ("san", "identity"),
-    ("subject", "identity"),
-    ("certidentity", "identity"),
-    ("certificateidentity", "identity"),
-    ("signer", "identity"),
-    ("certidentityregexp", "identity_regex"),
-    ("certificateidentityregexp", "identity_regex"),
-    ("identityregexp", "identity_regex"),
-    ("subjectregex", "identity_regex"),
-    ("subjectregexp", "identity_regex"),
-    ("issuer", "cert_issuer"),
-    ("issuerregex", "cert_issuer"),
-    ("issuerregexp", "cert_issuer"),
-    ("certificateoidcissuerregexp", "cert_issuer"),
-    ("certificateissuer", "cert_issuer"),
-    ("certificateoidcissuer", "cert_issuer"),
-    ("certoidcissuer", "cert_issuer"),
-    ("oidcissuer", "cert_issuer"),
-    ("certissuer", "issuer"),
-    ("issuerregex", "issuer"),
-    ("issuerregexp", "issuer"),
-    ("certificateoidcissuerregexp", "issuer"),
-    ("certificateissuer", "issuer"),
-    ("certificateoidcissuer", "issuer"),
-    ("certoidcissuer", "issuer"),
-    ("oidcissuer", "issuer"),
-    ("githubworkflowrepository", "github_repository"),
-    ("repository", "github_repository"),
-    ("ignoretlog", "transparency_log"),
-    ("insecureignoretlog", "transparency_log"),
-    ("rekor", "transparency_log"),
-    ("tlog", "transparency_log"),
-];
 
 /// Keys for credentials, which the config does not have.
 const CREDENTIALS: [&str; 6] = [
@@ -120,7 +40,7 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
             } else if is_registry && CREDENTIALS.contains(&name.as_str()) {
                 "credentials are not in the config; `qmt-plugins login` stores them".to_owned()
             } else {
-                let nearest = same(name, known)
+                let nearest = other_names::same(name, known)
                     .or_else(|| other_name(name, names, known, value_in(root, names)))
                     .or_else(|| elsewhere(name, names))
                     .or_else(|| nearest(name, known.iter().copied()).map(str::to_owned));
@@ -140,19 +60,6 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
     ConfigError::Invalid { path, key, message }
 }
 
-/// Returns a key in lower case and without what separates its words.
-fn compact(key: &str) -> String {
-    let key = key.chars().filter(char::is_ascii_alphanumeric);
-    key.collect::<String>().to_ascii_lowercase()
-}
-
-/// Returns the known key that has the same words.
-fn same(name: &str, known: &[&str]) -> Option<String> {
-    let name = compact(name);
-    let same = known.iter().find(|here| compact(here) == name);
-    same.map(|here| (*here).to_owned())
-}
-
 /// Returns the key with the meaning that `name` has elsewhere: in the table in which it was written, or
 /// below it.
 fn other_name(
@@ -161,12 +68,7 @@ fn other_name(
     known: &[&str],
     value: Option<&Value>,
 ) -> Option<String> {
-    let is_url = value.and_then(Value::as_str);
-    let is_url = is_url.is_some_and(|text| text.contains("://"));
-    let name = compact(name);
-    let meant = OTHER_NAMES.iter().filter(|(other, _)| *other == name);
-    let meant = meant.map(|(_, here)| *here);
-    let mut meant = meant.filter(|here| is_url || *here != CERT_URL);
+    let mut meant = other_names::meant(name, value.and_then(Value::as_str));
     let here = meant.clone().find(|here| known.contains(here));
     here.map(str::to_owned)
         .or_else(|| meant.find_map(|here| Named::new(here, written).below()))

@@ -14,6 +14,7 @@ mod file;
 mod hosts;
 mod lines;
 mod oci;
+mod other_names;
 pub(crate) mod path;
 mod provider;
 mod registry;
