@@ -1,7 +1,6 @@
 //! A reference that names a digest: what the stages after *resolve* receive.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use crate::digest::Digest;
@@ -72,19 +71,13 @@ impl fmt::Display for PinnedReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.repository)?;
         match (self.repository.layout(), &self.tag) {
-            // Without the slash, what follows a colon in the name of a layout would be read as a tag.
-            (Some(path), _) if ends_like_a_tag(path) => f.write_str("/")?,
+            (Some(_), _) if self.repository.ends_like_tag() => f.write_str("/")?,
             // `oci-layout://` takes a tag or a digest.
             (Some(_), _) | (None, None) => {}
             (None, Some(tag)) => write!(f, ":{tag}")?,
         }
         write!(f, "@{}", self.digest)
     }
-}
-
-fn ends_like_a_tag(layout: &Path) -> bool {
-    let name = layout.file_name();
-    name.is_some_and(|name| name.to_string_lossy().contains(':'))
 }
 
 serde_as_text!(PinnedReference);

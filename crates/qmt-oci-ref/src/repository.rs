@@ -71,6 +71,13 @@ impl Repository {
         self.layout.as_deref()
     }
 
+    /// Reports whether the name of the layout has a colon. In a reference, a slash has to follow such a
+    /// name if no tag does, because its rest would be read as a tag.
+    pub fn ends_like_tag(&self) -> bool {
+        let name = self.layout().and_then(Path::file_name);
+        name.is_some_and(|name| name.to_string_lossy().contains(':'))
+    }
+
     /// Returns the registry host.
     pub fn host(&self) -> &RegistryHost {
         &self.host

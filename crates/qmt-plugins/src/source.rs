@@ -6,7 +6,7 @@ mod scheme;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, Reference, Tag};
+use qmt_oci_ref::{Digest, DigestAlgorithm, Reference, Repository, Tag};
 use qmt_registry::RedactedUrl;
 
 pub use self::error::SourceError;
@@ -267,7 +267,9 @@ fn layout(rest: &str) -> Result<PluginSource, SourceError> {
     }
     expand(Path::new(path)).map_err(SourceError::Path)?;
     // Without the slash, the end of such a name would be a tag. A file is not opened with it.
-    let name = path.strip_suffix('/').filter(|name| ends_like_a_tag(name));
+    let name = path
+        .strip_suffix('/')
+        .filter(|name| ends_like_tag(Path::new(name)));
     Ok(PluginSource::Layout {
         path: PathBuf::from(name.unwrap_or(path)),
         tag,
@@ -275,10 +277,8 @@ fn layout(rest: &str) -> Result<PluginSource, SourceError> {
     })
 }
 
-/// Reports whether the name of a layout has a colon, whose rest would be read as a tag.
-fn ends_like_a_tag(path: &str) -> bool {
-    let name = path.rsplit(['/', '\\']).next();
-    name.is_some_and(|name| name.contains(':'))
+fn ends_like_tag(layout: &Path) -> bool {
+    Repository::of_layout(layout).ends_like_tag()
 }
 
 /// Whether a text is a digest, perhaps a malformed one, and not the end of a folder's name with a
@@ -299,7 +299,7 @@ impl fmt::Display for PluginSource {
                 write!(f, "{LAYOUT}{}", path.display())?;
                 match tag {
                     Some(tag) => write!(f, ":{tag}")?,
-                    None if ends_like_a_tag(&path.to_string_lossy()) => f.write_str("/")?,
+                    None if ends_like_tag(path) => f.write_str("/")?,
                     None => {}
                 }
                 digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
