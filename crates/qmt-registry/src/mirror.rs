@@ -324,8 +324,8 @@ fn is_about_access(error: &ClientError) -> bool {
     )
 }
 
-/// Whether a source sent wrong content, in one answer or in several, or compressed it so that
-/// it is not read.
+/// Whether a source sent wrong content, in one answer or in several, or compressed it in an
+/// encoding that is not read.
 fn is_wrong_content(error: &RegistryError) -> bool {
     let is_mismatch = matches!(
         error.downcast_ref(),

@@ -63,7 +63,7 @@ pub(super) struct WrongType {
 impl fmt::Display for WrongType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, found) = (&self.path, self.found);
-        write!(f, "`{path}` is {found}, has to be {}", self.expected)
+        write!(f, "`{path}` is {found}, but has to be {}", self.expected)
     }
 }
 

@@ -439,77 +439,77 @@ fn a_value_of_the_wrong_type_is_named_by_its_field() {
     for (document, expected) in [
         (
             with(r#""schemaVersion":"2""#),
-            "`schemaVersion` is a string, has to be a whole number",
+            "`schemaVersion` is a string, but has to be a whole number",
         ),
         (
             with(r#""schemaVersion":-2"#),
-            "`schemaVersion` is a negative number, has to be a whole number",
+            "`schemaVersion` is a negative number, but has to be a whole number",
         ),
         (
             with(r#""schemaVersion":2.5"#),
-            "`schemaVersion` is a number with a fraction, has to be a whole number",
+            "`schemaVersion` is a number with a fraction, but has to be a whole number",
         ),
         (
             with(r#""mediaType":[]"#),
-            "`mediaType` is a list, has to be a string",
+            "`mediaType` is a list, but has to be a string",
         ),
         (
             with(r#""artifactType":1"#),
-            "`artifactType` is a number, has to be a string",
+            "`artifactType` is a number, but has to be a string",
         ),
         (
             with(r#""subject":"x""#),
-            "`subject` is a string, has to be an object",
+            "`subject` is a string, but has to be an object",
         ),
         (
             with(r#""subject":{"digest":5,"size":2}"#),
-            "`subject.digest` is a number, has to be a string",
+            "`subject.digest` is a number, but has to be a string",
         ),
         (
             with(r#""annotations":[]"#),
-            "`annotations` is a list, has to be an object",
+            "`annotations` is a list, but has to be an object",
         ),
         (
             with(r#""annotations":{"a":true}"#),
-            "`annotations.a` is a boolean, has to be a string",
+            "`annotations.a` is a boolean, but has to be a string",
         ),
         (
             format!(r#"{{{config},"layers":{{}}}}"#),
-            "`layers` is an object, has to be a list",
+            "`layers` is an object, but has to be a list",
         ),
         (
             format!(r#"{{{config},"layers":[null]}}"#),
-            "`layers[0]` is `null`, has to be an object",
+            "`layers[0]` is `null`, but has to be an object",
         ),
         (
             format!(r#"{{{config},"layers":[[]]}}"#),
-            "`layers[0]` is a list, has to be an object",
+            "`layers[0]` is a list, but has to be an object",
         ),
         (
             r#"{"config":5,"layers":[]}"#.to_owned(),
-            "`config` is a number, has to be an object",
+            "`config` is a number, but has to be an object",
         ),
         (
             r#"{"config":[],"layers":[]}"#.to_owned(),
-            "`config` is a list, has to be an object",
+            "`config` is a list, but has to be an object",
         ),
         (
             r#"{"manifests":{}}"#.to_owned(),
-            "`manifests` is an object, has to be a list",
+            "`manifests` is an object, but has to be a list",
         ),
         (
             layer(&format!(r#"{DIGEST},"size":"12""#)),
-            "`layers[0].size` is a string, has to be a whole number",
+            "`layers[0].size` is a string, but has to be a whole number",
         ),
         (
             layer(r#""digest":5,"size":12"#),
-            "`layers[0].digest` is a number, has to be a string",
+            "`layers[0].digest` is a number, but has to be a string",
         ),
         (
             layer(&format!(
                 r#"{DIGEST},"size":1,"platform":{{"os.features":"x"}}"#
             )),
-            "`layers[0].platform.os.features` is a string, has to be a list",
+            "`layers[0].platform.os.features` is a string, but has to be a list",
         ),
     ] {
         let is_index = document.contains("manifests");

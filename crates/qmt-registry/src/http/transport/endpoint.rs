@@ -178,8 +178,8 @@ impl Endpoint {
         self.client(false, url, None)
     }
 
-    /// The client for a host that the endpoint, or a server that it named, named: without the client
-    /// certificate, and only to public addresses or those of the network `named_by`.
+    /// The client for a host that a redirect or a challenge names: without the client certificate, and
+    /// only to addresses to which a server in the network `named_by` may lead.
     pub(super) fn foreign_client(
         &self,
         url: &Url,

@@ -135,7 +135,7 @@ pub(crate) fn check_after(from: &Url, to: &Url, outermost: AddressKind) -> Resul
 }
 
 /// Why a redirect is refused that the registry itself could have sent.
-const AFTER_OTHER: &str = "the registry may lead to this address, but a server in another network, to \
+const AFTER_OTHER: &str = "the registry may redirect to this address, but a server in another network, to \
      which it redirected first, may not";
 
 #[cfg(test)]
