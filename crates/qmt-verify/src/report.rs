@@ -155,6 +155,10 @@ pub(crate) enum RejectionCause {
     #[default]
     Signature,
     /// The signature is accepted, and a required attestation is not.
+    #[cfg_attr(
+        not(feature = "sigstore"),
+        expect(dead_code, reason = "only signatures that are checked are accepted")
+    )]
     Attestation,
     /// The signature is accepted, and a required attestation is missing.
     NoAttestation,
