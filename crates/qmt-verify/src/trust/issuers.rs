@@ -1,6 +1,8 @@
 //! Finds the issuers of a certificate by name and by verified signature. A name alone proves
 //! nothing: a renewed root has the name of the expired one, and did not sign what that one issued.
 
+use std::sync::OnceLock;
+
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
@@ -13,11 +15,18 @@ use crate::limits::{CHAIN_MAX, PATHS_MAX};
 pub(super) const NO_AUTHORITY: &str = "is not a certificate of an authority (CA:TRUE)";
 
 /// A certificate with the bytes that are signed in it.
-#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Issued {
     pub(super) certificate: Certificate,
     pub(super) der: Vec<u8>,
     signed: Vec<u8>,
+    /// Whether its own key signed it, once that was checked: every chain ends with this question.
+    self_signed: OnceLock<Result<bool, String>>,
+}
+
+impl PartialEq for Issued {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
 }
 
 impl Issued {
@@ -35,6 +44,7 @@ impl Issued {
             certificate,
             der,
             signed,
+            self_signed: OnceLock::new(),
         })
     }
 
@@ -44,6 +54,11 @@ impl Issued {
         let constraints = self.certificate.tbs_certificate.get::<BasicConstraints>();
         let constraints = constraints.ok().flatten();
         constraints.is_some_and(|(_, constraints)| constraints.ca)
+    }
+
+    fn is_self_signed(&self) -> Result<bool, String> {
+        let result = self.self_signed.get_or_init(|| self.is_issued_by(self));
+        result.clone()
     }
 
     /// Whether the key of `issuer` signed this certificate, and `issuer` has the name that it
@@ -96,7 +111,7 @@ pub(super) fn chains<'a>(
     while let Some(chain) = growing.pop() {
         let Some(last) = chain.last() else { continue };
         let mut issuers = Vec::new();
-        if !last.is_issued_by(last)? {
+        if !last.is_self_signed()? {
             for other in certificates.iter().filter(|other| !chain.contains(other)) {
                 if !issuers.contains(&other) && last.is_issued_by(other)? {
                     issuers.push(other);
