@@ -2,9 +2,9 @@
 //!
 //! For each module there is a record, `KEY`, which names its image, `HASH.image`. The key is made of
 //! the digest of the module, of all settings of the compiler, and of this crate's version; the hash
-//! is that of the key and the image together, so that no record serves for another module, and is
-//! checked each time before the image is mapped into memory. Both are BLAKE3, which is faster than
-//! SHA-256: an image is hashed at every start.
+//! of the image is keyed with it, so that no record serves for another module, and is checked each
+//! time before the image is mapped into memory. Both are BLAKE3, which is faster than SHA-256: an
+//! image is hashed at every start.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -34,7 +34,7 @@ pub(super) struct Images {
 pub(super) struct Slot<'a> {
     images: &'a Images,
     engine: &'a Engine,
-    key: String,
+    key: blake3::Hash,
     record: PathBuf,
 }
 
@@ -50,11 +50,11 @@ impl Images {
         key.0.update(digest.to_string().as_bytes());
         key.0.update(env!("CARGO_PKG_VERSION").as_bytes());
         engine.precompile_compatibility_hash().hash(&mut key);
-        let key = key.0.finalize().to_string();
+        let key = key.0.finalize();
         Slot {
             images: self,
             engine,
-            record: self.folder.join(&key),
+            record: self.folder.join(key.to_string()),
             key,
         }
     }
@@ -154,10 +154,9 @@ impl Slot<'_> {
         self.images.delete_unused()
     }
 
-    /// Hashes the key and an image.
+    /// Hashes an image with the key.
     fn hash(&self, image: impl Read) -> io::Result<blake3::Hash> {
-        let mut hasher = Blake3::new();
-        hasher.update(self.key.as_bytes());
+        let mut hasher = Blake3::new_keyed(self.key.as_bytes());
         hasher.update_reader(image)?;
         Ok(hasher.finalize())
     }
