@@ -17,7 +17,7 @@ pub(crate) use qmt_storage::files::{is_absent, is_named};
 
 /// How much is read between two steps of a hash, in bytes: small enough to stay in the CPU's cache,
 /// large enough for few system calls.
-const CHUNK: usize = 512 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// The calls that tests make fail.
 #[derive(Clone, Copy, Debug)]
