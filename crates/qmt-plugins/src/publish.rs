@@ -23,6 +23,7 @@ use qmt_verify::SignerId;
 use serde::Serialize;
 
 use self::content::PackedContent;
+use self::target::PUSHING_MANIFEST;
 #[cfg(feature = "sigstore")]
 use self::target::Target;
 use crate::error::Error;
@@ -179,7 +180,7 @@ impl PluginHost {
         }
         for manifest in &image.manifests {
             if manifest.digest() != image.root.digest() {
-                target.push_by_digest(manifest).await?;
+                target.push_by_digest(manifest, PUSHING_MANIFEST).await?;
             }
         }
         #[cfg(feature = "sigstore")]
@@ -218,11 +219,12 @@ async fn sign_and_attach(
         plugin: target.shown.clone(),
         source,
     })?;
-    target.push_by_digest(root).await?;
+    target.push_by_digest(root, PUSHING_MANIFEST).await?;
     for (blob, content) in &signature.blobs {
         target.push_blob(blob, content).await?;
     }
-    let pushed = target.push_by_digest(&signature.manifest).await?;
+    let pushed = target.push_by_digest(&signature.manifest, "attaching the signature to");
+    let pushed = pushed.await?;
     Ok(PublishedSignature {
         digest: pushed.digest().clone(),
         signer: signer.signer(),

@@ -11,6 +11,9 @@ use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
 
+/// What is done for each manifest of the image, for errors.
+pub(super) const PUSHING_MANIFEST: &str = "pushing a manifest to";
+
 /// Where things are pushed to, with the name that errors call it by.
 pub(super) struct Target {
     writer: Arc<dyn RegistryWriter>,
@@ -29,29 +32,24 @@ impl Target {
         pushed.map_err(|source| self.failed("pushing a blob to", source))
     }
 
+    /// Pushes a manifest of the image, or another; `doing` says which, for errors.
     pub(super) async fn push_by_digest(
         &self,
         manifest: &RawManifest,
+        doing: &'static str,
     ) -> Result<PinnedReference, Error> {
         let repository = self.reference.repository().clone();
         let name = Reference::new(repository, None, Some(manifest.digest().clone()));
-        self.push(&name, manifest).await
+        let pushed = self.writer.push_manifest(&name, manifest).await;
+        pushed.map_err(|source| self.failed(doing, source))
     }
 
     pub(super) async fn push_tagged(
         &self,
         manifest: &RawManifest,
     ) -> Result<PinnedReference, Error> {
-        self.push(&self.reference, manifest).await
-    }
-
-    async fn push(
-        &self,
-        name: &Reference,
-        manifest: &RawManifest,
-    ) -> Result<PinnedReference, Error> {
-        let pushed = self.writer.push_manifest(name, manifest).await;
-        pushed.map_err(|source| self.failed("pushing a manifest to", source))
+        let pushed = self.writer.push_manifest(&self.reference, manifest).await;
+        pushed.map_err(|source| self.failed(PUSHING_MANIFEST, source))
     }
 
     #[cfg(feature = "sigstore")]

@@ -342,36 +342,70 @@ async fn an_upload_that_the_registry_lost_is_started_again() {
     }
 }
 
-/// A registry can have rules about tags. The list of referrers has a tag of its own.
-#[tokio::test]
-async fn a_refused_tag_is_named() {
-    let server = FakeRegistry::builder().referrers_api(false).serve().await;
-    let client = client(&server);
-    let image = RawManifest::new(
-        MediaType::from(manifest::OCI_MANIFEST),
-        Bytes::from(MANIFEST),
-    );
+/// Pushes an image to `acme/echo`, and returns it with a manifest that refers to it.
+async fn image_and_referrer(
+    server: &FakeRegistry,
+    client: &HttpRegistry,
+) -> (RawManifest, RawManifest) {
+    let manifest = |content: String| {
+        let media_type = MediaType::from(manifest::OCI_MANIFEST);
+        RawManifest::new(media_type, Bytes::from(content))
+    };
+    let image = manifest(MANIFEST.to_owned());
     server.put_blob("acme/echo", "{}");
     let reference = server.reference("acme/echo:1");
     client.push_manifest(&reference, &image).await.unwrap();
     let subject = Descriptor::of(MediaType::from(manifest::OCI_MANIFEST), image.bytes());
-    let referring = format!(
+    let referrer = manifest(format!(
         r#"{{"schemaVersion":2,"mediaType":"{}","artifactType":"a/b","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[],"subject":{{"mediaType":"{}","digest":"{}","size":{}}}}}"#,
         manifest::OCI_MANIFEST,
         Digest::sha256("{}"),
         manifest::OCI_MANIFEST,
         subject.digest(),
         subject.size(),
-    );
-    let referring = RawManifest::new(
-        MediaType::from(manifest::OCI_MANIFEST),
-        Bytes::from(referring),
-    );
+    ));
+    (image, referrer)
+}
+
+/// A registry can have rules about tags. The list of referrers has a tag of its own.
+#[tokio::test]
+async fn a_refused_tag_is_named() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let client = client(&server);
+    let (image, referrer) = image_and_referrer(&server, &client).await;
     server.fault(Fault::on("PUT", "/v2/*/manifests/sha256-*").respond(403));
-    let to = server.reference(&format!("acme/echo@{}", referring.digest()));
-    let error = client.push_manifest(&to, &referring).await.unwrap_err();
-    let tag = format!("acme/echo:sha256-{}", subject.digest().hex());
+    let to = server.reference(&format!("acme/echo@{}", referrer.digest()));
+    let error = client.push_manifest(&to, &referrer).await.unwrap_err();
+    let tag = format!("acme/echo:sha256-{}", image.digest().hex());
     assert!(error.to_string().contains(&tag), "{error}");
+}
+
+/// GitLab takes the tag of the list for the digest of the image, whatever was stored under it.
+#[tokio::test]
+async fn a_registry_that_keeps_no_list_of_referrers_is_called_that() {
+    let answers: [fn(Fault) -> Fault; 2] = [
+        |get| get.respond(404),
+        |get| {
+            let media_type = manifest::OCI_MANIFEST;
+            get.respond(200)
+                .header("content-type", media_type)
+                .body(MANIFEST)
+        },
+    ];
+    for answer in answers {
+        let server = FakeRegistry::builder().referrers_api(false).serve().await;
+        let client = client(&server);
+        let (image, referrer) = image_and_referrer(&server, &client).await;
+        server.fault(answer(Fault::on("GET", "/v2/*/manifests/sha256-*")));
+        let to = server.reference(&format!("acme/echo@{}", referrer.digest()));
+        let error = client.push_manifest(&to, &referrer).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("can't be read again"), "{text}");
+        let shown = format!("/manifests/sha256-{}", &image.digest().hex()[..6]);
+        assert!(text.contains(&shown), "{text}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("--new-bundle-format=false"), "{hint}");
+    }
 }
 
 /// Registries that take no parts, one part only, or do not say what they have of them: the blob

@@ -78,8 +78,11 @@ impl Operation {
         entry: Descriptor,
     ) -> Result<(), ClientError> {
         let tag = Tag::for_referrers(subject.digest());
+        let mut keeps_lists = false;
         for attempt in 0..=LIST_TRIES {
-            let list = match self.answer_under_tag(subject).await? {
+            let answer = self.answer_under_tag(subject).await?;
+            keeps_lists = matches!(answer, UnderTag::List(_));
+            let list = match answer {
                 UnderTag::List(list) => read_list(subject, &list)?,
                 UnderTag::Other(_) | UnderTag::Nothing => Map::new(),
             };
@@ -95,9 +98,22 @@ impl Operation {
             self.put_manifest(subject.repository(), tag.as_str(), &index)
                 .await?;
         }
-        let url = RedactedUrl::from(&self.endpoint.base);
-        let reason = "other clients change the list of referrers at the same time; try again";
-        Err(ClientError::upload_refused(url, reason))
+        let url = self
+            .endpoint
+            .url(subject.repository(), &format!("manifests/{tag}"));
+        let url = RedactedUrl::from(&url);
+        if keeps_lists {
+            let reason = "other clients change the list of referrers at the same time; try again";
+            return Err(ClientError::upload_refused(url, reason));
+        }
+        Err(ClientError::UploadRefused {
+            url,
+            reason: "a list of referrers that is stored there can't be read again",
+            message: String::new(),
+            advice: "this registry has no place for a signature in the bundle format; publish \
+                     without a key, and sign the image with `cosign sign \
+                     --new-bundle-format=false`, which uses a tag of its own",
+        })
     }
 }
 
