@@ -12,8 +12,12 @@ use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::text::{escape_ascii, without_byte_order_mark};
+
+/// Most values of a document that [`value`] reads. Each can take hundreds of bytes.
+const VALUES_MAX: usize = 16 * 1024;
 
 /// Reads `bytes` as a `T`, after a pass that refuses duplicate keys at any depth.
 ///
@@ -24,6 +28,15 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Er
     let bytes = without_byte_order_mark(bytes);
     serde_json::from_slice::<Unambiguous>(bytes)?;
     serde_json::from_slice(bytes)
+}
+
+/// Reads a document as a tree of values; `None` if it has more than 16,384 of them, or is refused.
+pub fn value(bytes: &[u8]) -> Option<Value> {
+    let starts = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
+    if bytes.iter().filter(starts).count() > VALUES_MAX {
+        return None;
+    }
+    from_slice(bytes).ok()
 }
 
 /// Reads an object. Serde reads a list as the fields of a structure in their order; this does not.
@@ -37,14 +50,9 @@ pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json:
 
 /// Names the field of a document whose value has the wrong type; the words of Serde name types of Rust.
 fn in_words(bytes: &[u8], error: serde_json::Error) -> serde_json::Error {
-    let document = || serde_json::from_slice(without_byte_order_mark(bytes)).ok();
-    match error.is_data().then(document).flatten() {
-        Some(document) => {
-            let wrong = types::wrong_type(&document).map(serde_json::Error::custom);
-            wrong.unwrap_or(error)
-        }
-        None => error,
-    }
+    let document = error.is_data().then(|| value(bytes)).flatten();
+    let wrong = document.as_ref().and_then(types::wrong_type);
+    wrong.map_or(error, serde_json::Error::custom)
 }
 
 /// Any value in which no object has a key twice. It keeps nothing; YAML can be read as it too.

@@ -17,6 +17,7 @@ mod faults;
 mod hints;
 mod http2;
 mod limits;
+mod memory;
 mod mirror;
 mod odd_answers;
 mod pages;

@@ -37,7 +37,7 @@ fn damaged(entry: &str) -> Option<DamagedEntry> {
         annotations: HashMap<String, Value>,
     }
     // A value has no lines, which would not be those of the file.
-    let value: Value = serde_json::from_str(entry).ok()?;
+    let value = json::value(entry.as_bytes())?;
     let cause = Descriptor::deserialize(&value).err()?.to_string();
     let named = Named::deserialize(value).unwrap_or_default();
     let annotations = named.annotations.into_iter();

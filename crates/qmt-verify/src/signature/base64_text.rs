@@ -25,9 +25,6 @@ const FIELDS: [&str; 11] = [
     "signedTimestamp",
 ];
 
-/// Most values of a document that is changed before it is read. Bundles have fewer than a thousand.
-const VALUES_MAX: usize = 16 * 1024;
-
 /// Decodes `text` in the standard alphabet, with padding.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
     STANDARD.decode(joined(text).as_bytes())
@@ -45,21 +42,10 @@ pub(crate) fn joined(text: &str) -> Cow<'_, str> {
 /// The JSON of a bundle or an envelope without white space in its base64; `None` if it has no such
 /// white space, or is not read.
 pub(super) fn joined_json(document: &[u8]) -> Option<Vec<u8>> {
-    let mut value = value(document)?;
+    let mut value = json::value(document)?;
     let mut changed = false;
     join(&mut value, false, &mut changed);
     changed.then(|| value.to_string().into_bytes())
-}
-
-/// Reads strict JSON of at most [`VALUES_MAX`] values.
-pub(super) fn value(document: &[u8]) -> Option<Value> {
-    let separators = document
-        .iter()
-        .filter(|byte| matches!(byte, b',' | b'[' | b'{'));
-    if separators.count() > VALUES_MAX {
-        return None;
-    }
-    json::from_slice(document).ok()
 }
 
 fn join(value: &mut Value, is_base64: bool, changed: &mut bool) {

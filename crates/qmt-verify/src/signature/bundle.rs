@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use qmt_oci_ref::json;
 use qmt_oci_ref::text::without_byte_order_mark;
 use sigstore_verify::types::Bundle;
 
@@ -41,7 +42,7 @@ fn read(text: &str) -> Result<Bundle, sigstore_verify::types::Error> {
 /// Reads a bundle without one of the two parts, or without both; `None` if that is not enough.
 /// `error` is what the whole bundle gave.
 fn read_partly(text: &str, error: &impl fmt::Display) -> Option<(Bundle, Unread)> {
-    let whole = base64_text::value(text.as_bytes())?;
+    let whole = json::value(text.as_bytes())?;
     for parts in [
         &[LOG_ENTRIES][..],
         &[TIMESTAMPS],

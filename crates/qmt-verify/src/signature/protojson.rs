@@ -2,9 +2,8 @@
 //! reads it: `null` is an absent field, and a field has two names.
 //! <https://protobuf.dev/programming-guides/json/>
 
+use qmt_oci_ref::json;
 use serde_json::Value;
-
-use super::base64_text;
 
 /// A field by its name in the definition, and the fields of the message that it holds.
 /// <https://github.com/sigstore/protobuf-specs/tree/v0.5.0/protos>
@@ -110,8 +109,8 @@ pub(super) fn normalized_envelope(json: &[u8]) -> Result<Option<String>, Duplica
     normalized(json, ENVELOPE)
 }
 
-fn normalized(json: &[u8], message: &[Field]) -> Result<Option<String>, Duplicate> {
-    let Some(mut value) = base64_text::value(json) else {
+fn normalized(document: &[u8], message: &[Field]) -> Result<Option<String>, Duplicate> {
+    let Some(mut value) = json::value(document) else {
         return Ok(None);
     };
     let mut changed = false;

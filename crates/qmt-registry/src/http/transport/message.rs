@@ -1,6 +1,7 @@
 //! What a server says about an error, made safe to show.
 
 use bytes::Bytes;
+use qmt_oci_ref::json;
 use qmt_oci_ref::text::{self, without_byte_order_mark};
 use serde_json::Value;
 
@@ -40,15 +41,13 @@ impl Secrets {
 
 /// Whether a body has the form in which registries describe errors.
 pub(crate) fn is_registry_error(body: &[u8]) -> bool {
-    let body = serde_json::from_slice::<Value>(without_byte_order_mark(body));
-    body.is_ok_and(|body| body.get("errors").is_some_and(Value::is_array))
+    json::value(body).is_some_and(|body| body.get("errors").is_some_and(Value::is_array))
 }
 
 /// Whether a body has that form, and no field of a manifest or index.
 pub(crate) fn is_error_only(body: &[u8]) -> bool {
     const FIELDS: [&str; 4] = ["schemaVersion", "config", "layers", "manifests"];
-    let body = serde_json::from_slice::<Value>(without_byte_order_mark(body));
-    body.is_ok_and(|body| {
+    json::value(body).is_some_and(|body| {
         let has = |field: &str| body.get(field).is_some();
         body.get("errors").is_some_and(Value::is_array) && !FIELDS.iter().any(|field| has(field))
     })
@@ -56,7 +55,7 @@ pub(crate) fn is_error_only(body: &[u8]) -> bool {
 
 /// Whether one of the errors in a body of that form has one of the codes.
 pub(crate) fn has_error_code(body: &[u8], codes: &[&str]) -> bool {
-    let body: Value = serde_json::from_slice(without_byte_order_mark(body)).unwrap_or_default();
+    let body = json::value(body).unwrap_or_default();
     let errors = body.get("errors").and_then(Value::as_array);
     let found = errors.into_iter().flatten();
     let mut found = found.filter_map(|error| error.get("code")?.as_str());
@@ -72,7 +71,7 @@ pub(crate) fn is_denied(status: u16, body: &[u8]) -> bool {
 /// HTML page, or plain text.
 fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {
     let bytes = without_byte_order_mark(&body.bytes);
-    if let Ok(value) = serde_json::from_slice(bytes) {
+    if let Some(value) = json::value(bytes) {
         return of_json(&value);
     }
     let text = String::from_utf8_lossy(bytes);
