@@ -225,6 +225,34 @@ async fn an_upload_elsewhere_goes_without_the_credential() {
     assert_eq!(requests[0].body_len, 1000);
 }
 
+/// AUTH-02, AUTH-14: a server elsewhere that got a part of an upload does not get a request to the registry
+/// sent with the credential.
+#[tokio::test]
+async fn an_upload_that_comes_back_has_no_credential() {
+    let server = FakeRegistry::builder()
+        .auth(Auth::token("alice", CANARY))
+        .serve()
+        .await;
+    let elsewhere = PlainServer::start_at(SocketAddr::from(([127, 0, 0, 2], 0)), None).unwrap();
+    let back = format!("http://{}/v2/acme/secret/blobs/uploads/x", server.host());
+    let part = Fault::on("PATCH", "/upload").respond(202);
+    elsewhere.fault(part.header("location", back).header("range", "0-499"));
+    let session = Fault::on("POST", "*").when(|r| r.header("authorization").is_some());
+    let place = format!("{}/upload", elsewhere.url());
+    server.fault(session.respond(202).header("location", place));
+    let client = builder(&server).credentials(password());
+    let client = client.limits(quick().upload_chunk(500)).build().unwrap();
+    let (to, content) = (server.repository("acme/echo"), noise(1000));
+    let sent = client
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await;
+    sent.unwrap_err();
+    let mut requests = server.requests();
+    requests.retain(|request| request.target.contains("/secret/"));
+    assert!(!requests.is_empty());
+    assert!(requests.iter().all(|r| r.header("authorization").is_none()));
+}
+
 /// Reading falls back to anonymity; writing does not.
 #[tokio::test]
 async fn a_refused_push_is_an_error() {

@@ -75,7 +75,7 @@ impl TokenRequest<'_> {
                 return self.read(answer, &secrets).await;
             }
             let to = location(&url, answer.headers())?;
-            chain.pass(&answer);
+            chain.pass(&mut answer);
             let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
             if spec.method != Method::GET {
                 return refuse("a request with a refresh token is not redirected");

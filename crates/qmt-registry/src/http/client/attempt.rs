@@ -28,8 +28,8 @@ impl Attempt<'_> {
     pub(super) async fn send(&self) -> Result<Answer, Failure> {
         let (auth, Request { scope, spec, .. }) = (self.auth, self.request);
         let endpoint = &*scope.endpoint;
-        // The location of an upload may be on another host, which gets no credential.
-        let mut authorization = if endpoint.is_origin_of(&spec.url) {
+        // The location of an upload may be on another host, or named by one, and gets no credential then.
+        let mut authorization = if endpoint.is_own_request(spec) {
             auth.current(scope).await?
         } else {
             None

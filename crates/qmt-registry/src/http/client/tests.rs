@@ -6,7 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use qmt_oci_ref::{Reference, Registry as _, RegistryHost, manifest};
+use bytes::Bytes;
+use qmt_oci_ref::{
+    Descriptor, Digest, MediaType, Reference, Registry as _, RegistryHost, manifest,
+};
 use qmt_testkit::{Auth, FakeRegistry, Fault, PlainServer, TokenOptions, TokenServer};
 
 use super::HttpRegistry;
@@ -14,6 +17,7 @@ use crate::error::{ClientError, TokenServerError};
 use crate::http::HostOptions;
 use crate::http::transport::{LookupFn, Proxies};
 use crate::limits::Limits;
+use crate::writer::RegistryWriter as _;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}"#;
 
@@ -294,13 +298,48 @@ async fn a_redirect_by_a_public_server_leads_to_no_internal_address() {
         .unwrap();
 }
 
+/// AUTH-05, AUTH-06, AUTH-14: nor does a server on the internet where the registry has an upload sent.
+#[tokio::test]
+async fn an_upload_by_a_public_server_goes_to_no_internal_address() {
+    let secret = PlainServer::start().unwrap();
+    let port = secret.address().port();
+    let server = FakeRegistry::builder().serve().await;
+    let content = Bytes::from_static(b"twenty bytes of data");
+    let digest = Digest::sha256(&content);
+    let blob = Descriptor::new(MediaType::ImageLayer, digest, 20);
+    for name in ["127.0.0.1", "[::1]", "internal.test"] {
+        let target = format!("http://{name}:{port}/secret");
+        let proxy = proxy_that_answers("202 Accepted", &format!("{target}\r\nRange: 0-9"));
+        let proxies = Proxies::read(|name| match name {
+            "http_proxy" => Some(proxy.clone()),
+            "no_proxy" => Some("internal.test".to_owned()),
+            _ => None,
+        });
+        let client = HttpRegistry::builder()
+            .host(server.host(), HostOptions::new().plain_http(true))
+            .limits(Limits::default().tries(1).upload_chunk(10))
+            .lookup(local_names())
+            .proxies(proxies)
+            .build()
+            .unwrap();
+        server.clear_faults();
+        let session = Fault::on("POST", "*").respond(202);
+        server.fault(session.header("location", "http://store.test/upload"));
+        let to = server.repository("acme/echo");
+        drop(client.push_blob(&to, &blob, &content, None).await);
+    }
+    assert_eq!(secret.requests().len(), 0);
+}
+
 /// A proxy that answers every request with a redirect to `target`; its URL.
 fn redirecting_proxy(target: &str) -> String {
+    proxy_that_answers("307 Temporary Redirect", target)
+}
+
+fn proxy_that_answers(status: &str, location: &str) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = format!(
-        "HTTP/1.1 307 Temporary Redirect\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
-    );
+    let answer = format!("HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };

@@ -8,6 +8,7 @@
 mod manifest;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use qmt_oci_ref::address::AddressKind;
 use qmt_oci_ref::{Descriptor, Digest, Repository};
 use url::Url;
 
@@ -151,7 +152,7 @@ impl<'a> Upload<'a> {
                 None => self.start().await?,
             };
             let request = self
-                .request(Method::PUT, with_digest(&session.location, self.blob))
+                .last_request(&session)
                 .payload(self.part(0, self.blob.size()))
                 .header(header::CONTENT_TYPE, OCTETS);
             if self.finish(&request).await? {
@@ -171,7 +172,7 @@ impl<'a> Upload<'a> {
             let end = offset.saturating_add(length);
             sent = sent.max(end);
             let request = self
-                .request(Method::PATCH, session.location.clone())
+                .session_request(Method::PATCH, &session)
                 .payload(self.part(offset, length))
                 .header(header::CONTENT_TYPE, OCTETS)
                 .header(header::CONTENT_RANGE, &format!("{offset}-{}", end - 1));
@@ -193,7 +194,7 @@ impl<'a> Upload<'a> {
                         return self.in_one(None).await;
                     }
                     offset = stored;
-                    session.location = next.location;
+                    (session.location, session.led_by) = (next.location, next.led_by);
                     if offset > furthest {
                         furthest = offset;
                         self.operation.attempts.progress();
@@ -214,7 +215,7 @@ impl<'a> Upload<'a> {
 
     /// Ends an upload whose parts are complete.
     async fn commit(&mut self, session: &Session) -> Result<(), ClientError> {
-        let request = self.request(Method::PUT, with_digest(&session.location, self.blob));
+        let request = self.last_request(session);
         let lost = self.lost;
         while !self.finish(&request).await? {
             if self.lost > lost {
@@ -226,7 +227,7 @@ impl<'a> Upload<'a> {
 
     /// Asks how many bytes of an upload the registry has; starts a new session where it lost it.
     async fn stored(&mut self, session: &mut Session) -> Result<u64, ClientError> {
-        let request = self.request(Method::GET, session.location.clone());
+        let request = self.session_request(Method::GET, session);
         let accept = [200, 202, 204, 400, 404];
         let answer = self.operation.send(&request, &accept).await?;
         if matches!(answer.status.as_u16(), 400 | 404) {
@@ -235,12 +236,28 @@ impl<'a> Upload<'a> {
         }
         if answer.headers().contains_key(header::LOCATION) {
             session.location = upload_location(&answer.url, answer.headers())?;
+            session.led_by = answer.led_by;
         }
         Ok(stored(answer.headers()).unwrap_or(0))
     }
 
     fn request(&self, method: Method, url: Url) -> Request<'a> {
         self.operation.push_request(self.to, method, url)
+    }
+
+    fn session_request(&self, method: Method, session: &Session) -> Request<'a> {
+        let mut request = self.request(method, session.location.clone());
+        request.spec.led_by = session.led_by;
+        request
+    }
+
+    /// The request that ends an upload.
+    fn last_request(&self, session: &Session) -> Request<'a> {
+        let mut request = self.session_request(Method::PUT, session);
+        let mut query = request.spec.url.query_pairs_mut();
+        query.append_pair("digest", &self.blob.digest().to_string());
+        drop(query);
+        request
     }
 
     fn part(&self, offset: u64, length: u64) -> Payload<'a> {
@@ -269,19 +286,14 @@ async fn confirmed(answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientE
     Ok(headers)
 }
 
-fn with_digest(location: &Url, blob: &Descriptor) -> Url {
-    let mut url = location.clone();
-    url.query_pairs_mut()
-        .append_pair("digest", &blob.digest().to_string());
-    url
-}
-
 /// The least size of a part that a registry accepts.
 const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// An upload that the registry has opened.
 struct Session {
     location: Url,
+    /// The outermost network of the servers that named the location, without the registry.
+    led_by: Option<AddressKind>,
     /// The least size of a part, in bytes.
     chunk_min: u64,
     /// Bytes that the registry has.
@@ -294,6 +306,7 @@ impl Session {
         let chunk = chunk.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Self {
             location: upload_location(&answer.url, answer.headers())?,
+            led_by: answer.led_by,
             chunk_min: chunk.unwrap_or(0),
             stored: stored(answer.headers()),
         })

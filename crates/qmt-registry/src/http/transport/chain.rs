@@ -18,17 +18,23 @@ pub(crate) struct RedirectChain<'a> {
 
 impl<'a> RedirectChain<'a> {
     pub(crate) fn new(endpoint: &'a Endpoint) -> Self {
+        Self::led_by(endpoint, None)
+    }
+
+    /// The chain that goes on where servers in the network `outermost` led.
+    pub(super) fn led_by(endpoint: &'a Endpoint, outermost: Option<AddressKind>) -> Self {
         Self {
             endpoint,
-            outermost: None,
+            outermost,
         }
     }
 
-    /// Notes the server that sent `answer`.
-    pub(crate) fn pass(&mut self, answer: &Answer) {
+    /// Notes the server that sent `answer`, and in it who led there.
+    pub(crate) fn pass(&mut self, answer: &mut Answer) {
         if !self.endpoint.is_origin_of(&answer.url) {
             self.outermost = Some(answer.network).into_iter().chain(self.outermost).min();
         }
+        answer.led_by = self.outermost;
     }
 
     /// Refuses `to` where its host is an address to which a server of the chain may not lead.

@@ -15,6 +15,7 @@ use url::Url;
 use super::options::HostOptions;
 use super::proxy::{Proxies, ProxyUrl, Route};
 use super::redirect::same_origin;
+use super::request::RequestSpec;
 use super::resolver::{CheckedResolver, LookupFn, RegistryKind};
 use super::tls::TlsFiles;
 use crate::error::{ClientError, Phase};
@@ -75,7 +76,7 @@ struct ClientKey {
     /// Without TLS, the system's certificates are not read.
     is_plain: bool,
     route: Route,
-    /// `None` for hosts that the operator named, else the kind of the registry that named them.
+    /// `None` for hosts that the operator named, else the outermost network of the servers that led there.
     named_by: Option<AddressKind>,
 }
 
@@ -126,6 +127,12 @@ impl Endpoint {
     /// Whether `url` is at this registry.
     pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
         same_origin(url, &self.base)
+    }
+
+    /// Whether a request is to this registry, and no other server led there: only such a request gets
+    /// the authorization.
+    pub(crate) fn is_own_request(&self, spec: &RequestSpec<'_>) -> bool {
+        spec.led_by.is_none() && self.is_origin_of(&spec.url)
     }
 
     /// Notes that `url` sent an answer.

@@ -26,6 +26,8 @@ pub(crate) struct RequestSpec<'a> {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) payload: Payload<'a>,
+    /// The outermost network of the other servers that led to the URL; `None` if the registry named it.
+    pub(crate) led_by: Option<AddressKind>,
 }
 
 impl RequestSpec<'_> {
@@ -36,6 +38,7 @@ impl RequestSpec<'_> {
             url,
             headers: HeaderMap::new(),
             payload: Payload::Empty,
+            led_by: None,
         }
     }
 }
@@ -59,6 +62,8 @@ pub(crate) struct Answer {
     pub(crate) url: Url,
     /// The network of the server; the internet where a proxy hides it.
     pub(crate) network: AddressKind,
+    /// The outermost network of the servers that led here, with this one and without the registry.
+    pub(crate) led_by: Option<AddressKind>,
     /// Whether no redirect led away from the endpoint: only then was the authorization sent, and
     /// only then a challenge is answered.
     pub(crate) is_same_origin: bool,
@@ -88,8 +93,8 @@ pub(crate) async fn follow(
 ) -> Result<Answer, ClientError> {
     let limits = &endpoint.context.limits;
     let mut url = spec.url.clone();
-    let mut is_same_origin = endpoint.is_origin_of(&url);
-    let mut chain = RedirectChain::new(endpoint);
+    let mut is_same_origin = endpoint.is_own_request(spec);
+    let mut chain = RedirectChain::led_by(endpoint, spec.led_by);
     if !is_same_origin {
         chain.check(&endpoint.base, &url)?;
     }
@@ -111,6 +116,7 @@ pub(crate) async fn follow(
         })?;
         let headers = answer.body.response.headers_mut();
         answer.secrets.hide_in(headers, &url)?;
+        chain.pass(&mut answer);
         // With these, method and body stay the same; a body is opened again.
         let repeats = matches!(
             answer.status,
@@ -123,7 +129,6 @@ pub(crate) async fn follow(
         let to = location(&url, answer.headers())?;
         // After a redirect to another origin, the header is not sent again (CVE-2024-45336).
         is_same_origin &= endpoint.is_origin_of(&to);
-        chain.pass(&answer);
         if !is_same_origin {
             chain.check(&url, &to)?;
         }
@@ -196,6 +201,7 @@ pub(crate) async fn exchange(
     };
     Ok(Answer {
         network: address.map_or(AddressKind::Public, AddressKind::of),
+        led_by: None,
         status: response.status(),
         url: url.clone(),
         is_same_origin: connection.is_own,

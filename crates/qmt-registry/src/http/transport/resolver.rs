@@ -85,8 +85,8 @@ pub(crate) struct CheckedResolver {
     pub(super) lookup: LookupFn,
     /// The registry whose kind the look-ups tell.
     pub(super) registry: RegistryKind,
-    /// The kind of the registry that names the host; `None` for hosts that the operator named, which
-    /// may have any address.
+    /// The outermost network of the servers that led to the host; `None` for hosts that the operator named,
+    /// which may have any address.
     pub(super) named_by: Option<AddressKind>,
     /// The name of the proxy, which the operator named.
     pub(super) exempt: Option<String>,
