@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::text::{escape_ascii, without_byte_order_mark};
 
 /// Most values of a document that [`value`] reads. Each can take hundreds of bytes.
-const VALUES_MAX: usize = 16 * 1024;
+pub const VALUES_MAX: usize = 16 * 1024;
 
 /// Reads `bytes` as a `T`, after a pass that refuses duplicate keys at any depth.
 ///
@@ -30,13 +30,19 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Er
     serde_json::from_slice(bytes)
 }
 
-/// Reads a document as a tree of values; `None` if it has more than 16,384 of them, or is refused.
+/// Reads a document as a tree of values; `None` if it has more than [`VALUES_MAX`], or is
+/// refused.
 pub fn value(bytes: &[u8]) -> Option<Value> {
-    let starts = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
-    if bytes.iter().filter(starts).count() > VALUES_MAX {
+    if has_many_values(bytes) {
         return None;
     }
     from_slice(bytes).ok()
+}
+
+/// Reports whether a document has more values than [`value`] reads.
+pub fn has_many_values(bytes: &[u8]) -> bool {
+    let starts = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
+    bytes.iter().filter(starts).count() > VALUES_MAX
 }
 
 /// Reads an object. Serde reads a list as the fields of a structure in their order; this does not.

@@ -42,11 +42,7 @@ fn depth_is_bounded() {
 
 #[test]
 fn what_is_empty_is_called_that() {
-    let error = |text: &str| {
-        object::<Value>(text.as_bytes())
-            .unwrap_err()
-            .to_string()
-    };
+    let error = |text: &str| object::<Value>(text.as_bytes()).unwrap_err().to_string();
     for empty in ["", " \n", "\u{feff}"] {
         assert_eq!(error(empty), "it is empty, not a JSON object");
     }

@@ -112,7 +112,7 @@ impl Check<'_> {
                 continue;
             };
             let reason = match self.match_signers(attestation, Some(signer)) {
-                Ok(_) => match demand.unmet(&predicate.value) {
+                Ok(_) => match demand.unmet(&predicate.value()) {
                     Some(unmet) => Reason::Demand(unmet),
                     None => return Ok(()),
                 },

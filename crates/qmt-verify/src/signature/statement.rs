@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, json};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sigstore_verify::types::DsseEnvelope;
 
 use crate::reason::Reason;
@@ -27,7 +28,15 @@ pub(super) struct Statement {
 pub(crate) struct Predicate {
     /// The predicate type.
     pub(crate) kind: String,
-    pub(crate) value: Value,
+    /// Not parsed: as a tree of values, it takes up to a hundred times the memory.
+    json: Box<RawValue>,
+}
+
+impl Predicate {
+    /// Parses the predicate; `null` if it is nested too deeply. Only a verified one is worth that.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(self.json.get()).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,14 +47,14 @@ struct WireStatement {
     subject: Vec<WireSubject>,
     predicate_type: String,
     #[serde(default)]
-    predicate: Value,
+    predicate: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
 struct WireSubject {
     digest: BTreeMap<String, String>,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, Value>>,
+    annotations: Option<BTreeMap<String, Box<RawValue>>>,
 }
 
 impl Statement {
@@ -83,7 +92,7 @@ impl Statement {
             annotations: texts(annotations),
             predicate: Predicate {
                 kind: wire.predicate_type,
-                value: wire.predicate,
+                json: wire.predicate,
             },
         })
     }
@@ -100,7 +109,7 @@ pub(super) struct SimpleSigning {
 struct WirePayload {
     critical: Critical,
     #[serde(default)]
-    optional: Option<BTreeMap<String, Value>>,
+    optional: Option<BTreeMap<String, Box<RawValue>>>,
 }
 
 #[derive(Deserialize)]
@@ -145,10 +154,14 @@ impl SimpleSigning {
     }
 }
 
-fn texts(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
+fn texts(values: BTreeMap<String, Box<RawValue>>) -> BTreeMap<String, String> {
+    let text = |json: &str| match json::value(json.as_bytes()) {
+        Some(value) => plain_text(&value),
+        None => json.to_owned(),
+    };
     let values = values.into_iter();
     values
-        .map(|(name, value)| (name, plain_text(&value)))
+        .map(|(name, value)| (name, text(value.get())))
         .collect()
 }
 

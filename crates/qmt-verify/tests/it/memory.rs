@@ -15,8 +15,9 @@ use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
     Registry, RegistryError, Repository,
 };
-use qmt_testkit::{PrivateSigstore, Signing};
+use qmt_testkit::{Attestation, PrivateSigstore, Signing};
 use qmt_verify::Evidence;
+use qmt_verify::report::RejectionCode;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -158,6 +159,36 @@ async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
     // The caps must not have kept all of them from the check.
     assert!(checked >= bombs().len(), "{checked}");
     println!("\ngrew by {}", peak_kib() - before);
+}
+
+/// SIG-14, SIG-18: attestations of many values, of which none has a valid signature.
+#[tokio::test]
+async fn unsigned_attestations_do_not_eat_the_memory() {
+    if is_parent("unsigned_attestations_do_not_eat_the_memory") {
+        return;
+    }
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let attestation = Attestation::new("https://example.com/x", "{}");
+    let good = sigstore.attest_bundle(subject().digest(), &attestation, &Signing::keyless(dev()));
+    let mut bundle: Value = serde_json::from_slice(&good.json).unwrap();
+    let tiny = r#"{"":0},"#.repeat(700 * 1024 / 8);
+    let statement = format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://example.com/x",
+        "subject":[{{"digest":{{"sha256":"{}"}}}}],"predicate":[{tiny}0]}}"#,
+        subject().digest().hex()
+    );
+    bundle["dsseEnvelope"]["payload"] = STANDARD.encode(statement).into();
+    let text = STANDARD.encode(bundle.to_string());
+    let content = json!({ "bundle": { "json": text } });
+    let pieces = vec![json!({ "found": "a bomb", "content": content }); 15];
+    let stored = json!({ "schema": 1, "subject": subject().digest(), "pieces": pieces });
+    let evidence = Evidence::from_json(stored.to_string().as_bytes()).unwrap();
+    let before = peak_kib();
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
+    println!("\ngrew by {}", peak_kib() - before);
+    let mut codes = error.rejections().iter().map(|one| one.code);
+    assert!(codes.all(|code| code == RejectionCode::Attestation));
 }
 
 /// A registry whose referrers and tags are as large as the limits, or larger. It builds each

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use qmt_oci_ref::json;
 use qmt_storage::files::{create_private_folder, open_regular, read_at_most};
 use qmt_storage::{FileLock, ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
@@ -230,6 +231,10 @@ pub(super) fn no_rollback(new: &[u8], known: &[Vec<u8>], root: &[u8]) -> Result<
 /// Refuses metadata in which a role has one key under two names, so that its one signature would
 /// count twice towards a threshold. The library does not compare keys (CVE-2020-15093).
 pub(super) fn distinct_keys(name: &str, bytes: &[u8]) -> Result<(), TufError> {
+    if json::has_many_values(bytes) {
+        let problem = format!("`{name}` has more than {} values", json::VALUES_MAX);
+        return Err(TufError::Malformed(problem));
+    }
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
         return Ok(()); // The library reports the error.
     };

@@ -1,5 +1,7 @@
 //! Names and URLs of repositories, and the compiled-in root.
 
+use qmt_oci_ref::json::VALUES_MAX;
+
 use super::*;
 
 #[test]
@@ -36,6 +38,19 @@ fn another_root_is_another_repository() {
 fn the_public_root_names_each_key_once() {
     distinct_keys("root.json", PUBLIC_GOOD_ROOT).unwrap();
     Updater::new(StateStore::new(State::default()), PUBLIC_GOOD_ROOT).unwrap();
+}
+
+/// The keys are checked before the signatures, so it must not take much memory.
+#[test]
+fn metadata_of_many_values_is_refused() {
+    let list = |count: usize| format!("[0{}]", ",0".repeat(count));
+    distinct_keys("targets.json", list(VALUES_MAX - 1).as_bytes()).unwrap();
+    let error = distinct_keys("targets.json", list(VALUES_MAX).as_bytes()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("`targets.json` has more than 16384 values"),
+        "{text}"
+    );
 }
 
 /// The file of the operator is checked before its repository is requested.
