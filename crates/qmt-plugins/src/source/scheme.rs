@@ -146,8 +146,10 @@ fn image(name: &str) -> SourceError {
 fn image_name(name: &str) -> Result<String, ReferenceError> {
     let name = text::without_query(name);
     // A password may have slashes, and a digest has none.
-    let host = name.rsplit_once('@').map(|(_, host)| host);
-    let name = host.filter(|host| host.contains('/')).unwrap_or(name);
+    let parts = name.rmatch_indices('@');
+    let mut parts = parts.filter_map(|(at, _)| name.get(at + 1..));
+    let host = parts.find(|part| part.contains('/') || registry_alone(part).is_some());
+    let name = host.unwrap_or(name);
     let name = name.split('#').next().unwrap_or_default();
     // One scheme after another, as in `oci://https://`.
     let name = name.rsplit("://").next().unwrap_or_default().trim();

@@ -3,6 +3,7 @@
 use qmt_oci_ref::text;
 
 use super::*;
+use crate::error::Error;
 
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -198,6 +199,42 @@ fn a_registry_without_a_repository_is_asked_about() {
     ] {
         PluginSource::parse_argument(image).expect(image);
         PluginSource::parse(&format!("oci://{image}"), None).expect(image);
+    }
+}
+
+/// CFG-02: a token, or a password with characters of URLs, in front of a registry or an image.
+#[test]
+fn a_credential_in_front_of_a_registry_is_not_shown() {
+    let digest = format!("ghcr.io@sha256:{HEX}");
+    let image = format!("ghcr.io/acme/echo@sha256:{HEX}");
+    for host in [
+        "ghcr.io",
+        "localhost:5000/",
+        "ghcr.io/acme/echo",
+        &digest,
+        &image,
+    ] {
+        for user in [
+            "s3cret",
+            "u:s3cret",
+            "u:a/s3cret",
+            "u:s3cret#x",
+            "u:a@s3cret",
+            "u:://s3cret",
+        ] {
+            for scheme in ["oci", "docker", "https", "http", "OCI"] {
+                let path = format!("{scheme}://{user}@{host}");
+                for result in [
+                    PluginSource::parse(&path, None),
+                    PluginSource::parse_argument(&path),
+                    PluginSource::parse_destination(&path),
+                ] {
+                    let error = Error::source(&path, result.expect_err(&path));
+                    let shown = text::messages(&error).join(": ");
+                    assert!(!shown.contains("s3cret"), "{path}: {shown}");
+                }
+            }
+        }
     }
 }
 
