@@ -71,6 +71,9 @@ impl FromStr for MirrorOptions {
         let url = plain.or_else(|| text.strip_prefix("https://"));
         let rest = url.or_else(|| text.strip_prefix("oci://")).unwrap_or(text);
         let rest = rest.trim_end_matches('/');
+        // The error quotes the text, without what may be a credential.
+        let masked = rest.rsplit_once('@').map(|(_, host)| format!("***@{host}"));
+        let rest = masked.as_deref().unwrap_or(rest);
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = match path.strip_prefix("v2") {
             Some("") if url.is_some() => "",

@@ -144,6 +144,8 @@ fn parse(text: &str) -> Result<Scope, String> {
             "" => "it is empty; `**` covers all images".to_owned(),
             "*" => "`**` covers all images".to_owned(),
             host if is_host(host) => {
+                // What precedes it may be a credential.
+                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
                 format!("it names a registry alone; `{host}/**` covers all of it")
             }
             name => format!(

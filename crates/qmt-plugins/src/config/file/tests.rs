@@ -25,6 +25,28 @@ fn refused(text: &str, words: &[&str]) {
     }
 }
 
+/// CFG-02: credentials that are written into addresses, where the config has none.
+#[test]
+fn a_credential_in_an_address_is_not_shown() {
+    let mirror = |text: &str| format!("[registries.\"a.example\"]\nmirrors = [\"{text}\"]");
+    let scope =
+        |text: &str| format!("[[oci.policy]]\nscope = \"{text}\"\nany_of = [{{ key = \"k\" }}]");
+    for text in [
+        mirror("https://s3cret@ghcr.io"),
+        mirror("https://s3cret@ghcr.io/v2/acme"),
+        mirror("oci://u:a/s3cret@ghcr.io/acme"),
+        mirror("u:s3cret@ghcr.io"),
+        scope("u:s3cret@ghcr.io"),
+    ] {
+        let error = read("p.toml", &text, &[]).expect_err(&text);
+        let shown = text::messages(&error).join(": ");
+        assert!(
+            !shown.contains("s3cret") && shown.contains("ghcr.io"),
+            "{shown}"
+        );
+    }
+}
+
 /// Serde reads a list as the fields of a structure, so that its first item would switch verification off.
 #[test]
 fn a_list_is_no_table() {
