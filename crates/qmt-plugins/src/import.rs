@@ -91,10 +91,10 @@ impl PluginHost {
         let merge: Arc<MergeEvidence> = Arc::new(merged);
         let transfer = self.cache.import(layout, merge).await;
         let mut transfer = transfer.map_err(|error| import_error(layout, error))?;
-        let (mut kept, mut is_judged) = (Vec::new(), false);
+        let (mut kept, mut can_verify) = (Vec::new(), false);
         for (reference, digest) in std::mem::take(&mut transfer.tags) {
             let checked = self.check_move(&reference, &digest).await;
-            is_judged |= !matches!(checked, Err(Error::Unverifiable { .. }));
+            can_verify |= !matches!(checked, Err(Error::Unverifiable { .. }));
             match checked {
                 Ok(()) => {
                     self.cache.set_ref(&reference, &digest, now).await?;
@@ -116,7 +116,7 @@ impl PluginHost {
             }
         }
         // Without a trust root, each tag has the same reason.
-        if !is_judged && let Some(tag) = kept.pop() {
+        if !can_verify && let Some(tag) = kept.pop() {
             return Err(match tag.reason {
                 Error::Unverifiable { source, .. } => Error::Trust(source),
                 reason => reason,

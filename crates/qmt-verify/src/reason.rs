@@ -251,10 +251,7 @@ impl Reason {
             reason: text::escape(&reason),
             hint,
             config_line,
-            cause: match self {
-                Self::NoAttestation { .. } => RejectionCause::NoAttestation,
-                _ => RejectionCause::Signature,
-            },
+            cause: RejectionCause::Signature,
         }
     }
 }

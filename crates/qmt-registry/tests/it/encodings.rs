@@ -1,5 +1,5 @@
 //! Answers that are compressed although `identity` was requested. Documents are read if the encoding
-//! is gzip, like by Go's HTTP client; blobs and other encodings are refused, with the encoding as the
+//! is gzip, which other clients ask for; blobs and other encodings are refused, with the encoding as the
 //! reason. What only has the label of an encoding is read.
 
 use std::io::Write as _;

@@ -132,7 +132,9 @@ impl Check<'_> {
                 signer: signer.to_string(),
                 predicate_type: demand.predicate_type.clone(),
             };
-            rejected.insert(0, missing.reject(&self.subject.to_string(), None));
+            let mut missing = missing.reject(&self.subject.to_string(), None);
+            missing.cause = RejectionCause::NoAttestation;
+            rejected.insert(0, missing);
         }
         Err(rejected)
     }

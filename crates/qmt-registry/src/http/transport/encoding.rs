@@ -1,6 +1,6 @@
 //! Content encodings. Digests are those of plain bytes, so every request asks for `identity`. Some
-//! proxies compress all the same: documents are decompressed if the encoding is gzip, which Go's HTTP
-//! client reads, too. Blobs and other encodings are refused, with the encoding as the reason.
+//! proxies compress all the same: documents are decompressed if the encoding is gzip, which other
+//! clients ask for. Blobs and other encodings are refused, with the encoding as the reason.
 //!
 //! A label alone refuses nothing, because stores and proxies label content that is not compressed,
 //! or that was uploaded compressed.
