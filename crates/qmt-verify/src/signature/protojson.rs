@@ -118,9 +118,26 @@ fn normalized(document: &[u8], message: &[Field]) -> Result<Option<String>, Dupl
     Ok(changed.then(|| value.to_string()))
 }
 
-/// Gives the fields of a trusted root the names that the library reads, and removes `null`.
+/// The texts of a trusted root that the library requires.
+const REQUIRED_TEXTS: [(&str, &str); 3] = [
+    ("tlogs", "baseUrl"),
+    ("ctlogs", "baseUrl"),
+    ("certificateAuthorities", "uri"),
+];
+
+/// Gives the fields of a trusted root the names that the library reads, removes `null`, and adds the
+/// texts that are absent because they are empty.
 pub(crate) fn normalize_root(root: &mut Value) -> Result<(), Duplicate> {
-    normalize(root, TRUSTED_ROOT, &mut false)
+    normalize(root, TRUSTED_ROOT, &mut false)?;
+    for (list, field) in REQUIRED_TEXTS {
+        let entries = root.get_mut(list).and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten() {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.entry(field).or_insert_with(|| "".into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Fields that the message does not define stay, and so do the items of lists, which can't be

@@ -64,6 +64,33 @@ fn a_trusted_root_with_the_names_of_the_definition_is_read() {
     }
 }
 
+/// `cosign trusted-root create` writes no URL if it is given none.
+#[test]
+fn a_trusted_root_without_urls_is_read() {
+    for absent in [None, Some(serde_json::Value::Null)] {
+        let mut root: serde_json::Value =
+            serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+        for (list, field) in [
+            ("tlogs", "baseUrl"),
+            ("ctlogs", "baseUrl"),
+            ("certificateAuthorities", "uri"),
+            ("timestampAuthorities", "uri"),
+        ] {
+            for entry in root[list].as_array_mut().unwrap() {
+                let entry = entry.as_object_mut().unwrap();
+                entry.remove(field).unwrap();
+                if let Some(absent) = &absent {
+                    entry.insert(field.to_owned(), absent.clone());
+                }
+            }
+        }
+        let read = |json: &str| TrustRoot::from_json("root.json", None, None, json.as_bytes());
+        let expected = read(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+        let root = read(&root.to_string()).unwrap();
+        assert_eq!(root.describe(), expected.describe());
+    }
+}
+
 #[test]
 fn a_field_of_a_trusted_root_under_both_names_is_refused() {
     let both = SIGSTORE_PRODUCTION_TRUSTED_ROOT.replacen('{', r#"{"media_type":"x","#, 1);
