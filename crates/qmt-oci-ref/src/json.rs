@@ -54,10 +54,11 @@ pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json:
     }
 }
 
-/// Names the field of a document whose value has the wrong type; the words of Serde name types of Rust.
+/// Names the field of a document that is missing or has a value of the wrong type; the words of Serde
+/// name types of Rust.
 fn in_words(bytes: &[u8], error: serde_json::Error) -> serde_json::Error {
     let document = error.is_data().then(|| value(bytes)).flatten();
-    let wrong = document.as_ref().and_then(types::wrong_type);
+    let wrong = document.as_ref().and_then(types::wrong_field);
     wrong.map_or(error, serde_json::Error::custom)
 }
 

@@ -1,4 +1,4 @@
-//! Which field of a document has a value of the wrong JSON type, in the words of JSON.
+//! Which field of a document is missing or has a value of the wrong JSON type, in the words of JSON.
 
 use std::fmt;
 
@@ -22,64 +22,97 @@ enum Expected {
     TextList,
 }
 
-struct Field(&'static str, Expected);
-
-/// <https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md>, and `image-index.md`.
-const DOCUMENT: &[Field] = &[
-    Field("schemaVersion", Expected::WholeNumber),
-    Field("mediaType", Expected::Text),
-    Field("artifactType", Expected::Text),
-    Field("config", Expected::Object(DESCRIPTOR)),
-    Field("layers", Expected::Objects(DESCRIPTOR)),
-    Field("manifests", Expected::Entries),
-    Field("subject", Expected::Object(DESCRIPTOR)),
-    Field("annotations", Expected::Texts),
-];
-/// <https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md>
-const DESCRIPTOR: &[Field] = &[
-    Field("mediaType", Expected::Text),
-    Field("digest", Expected::Text),
-    Field("size", Expected::WholeNumber),
-    Field("artifactType", Expected::Text),
-    Field("platform", Expected::Object(PLATFORM)),
-    Field("annotations", Expected::Texts),
-];
-const PLATFORM: &[Field] = &[
-    Field("architecture", Expected::Text),
-    Field("os", Expected::Text),
-    Field("os.version", Expected::Text),
-    Field("os.features", Expected::TextList),
-    Field("variant", Expected::Text),
-];
-
-/// A field with a value of the wrong type.
-pub(super) struct WrongType {
-    /// Its name, with those of the fields that it is in.
-    path: String,
-    found: &'static str,
-    expected: &'static str,
+struct Field {
+    name: &'static str,
+    expected: Expected,
+    is_required: bool,
 }
 
-impl fmt::Display for WrongType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, found) = (&self.path, self.found);
-        write!(f, "`{path}` is {found}, but has to be {}", self.expected)
+const fn optional(name: &'static str, expected: Expected) -> Field {
+    Field {
+        name,
+        expected,
+        is_required: false,
     }
 }
 
-/// Finds the first field of a manifest or index that has a value of the wrong type.
-pub(super) fn wrong_type(document: &Value) -> Option<WrongType> {
+const fn required(name: &'static str, expected: Expected) -> Field {
+    Field {
+        name,
+        expected,
+        is_required: true,
+    }
+}
+
+/// <https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md>, and `image-index.md`.
+const DOCUMENT: &[Field] = &[
+    optional("schemaVersion", Expected::WholeNumber),
+    optional("mediaType", Expected::Text),
+    optional("artifactType", Expected::Text),
+    optional("config", Expected::Object(DESCRIPTOR)),
+    optional("layers", Expected::Objects(DESCRIPTOR)),
+    optional("manifests", Expected::Entries),
+    optional("subject", Expected::Object(DESCRIPTOR)),
+    optional("annotations", Expected::Texts),
+];
+/// <https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md>
+const DESCRIPTOR: &[Field] = &[
+    optional("mediaType", Expected::Text),
+    required("digest", Expected::Text),
+    required("size", Expected::WholeNumber),
+    optional("artifactType", Expected::Text),
+    optional("platform", Expected::Object(PLATFORM)),
+    optional("annotations", Expected::Texts),
+];
+const PLATFORM: &[Field] = &[
+    optional("architecture", Expected::Text),
+    optional("os", Expected::Text),
+    optional("os.version", Expected::Text),
+    optional("os.features", Expected::TextList),
+    optional("variant", Expected::Text),
+];
+
+/// A field that can't be read. Its path is its name, with those of the fields that it is in.
+pub(super) enum WrongField {
+    Missing {
+        path: String,
+    },
+    Type {
+        path: String,
+        found: &'static str,
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for WrongField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { path } => write!(f, "`{path}` is missing"),
+            Self::Type {
+                path,
+                found,
+                expected,
+            } => write!(f, "`{path}` is {found}, but has to be {expected}"),
+        }
+    }
+}
+
+/// Finds the first field of a manifest or index that is missing or has a value of the wrong type.
+pub(super) fn wrong_field(document: &Value) -> Option<WrongField> {
     in_fields(document, DOCUMENT, "")
 }
 
-fn in_fields(value: &Value, fields: &[Field], prefix: &str) -> Option<WrongType> {
-    fields.iter().find_map(|Field(name, expected)| {
-        let value = value.get(name)?;
-        in_value(value, *expected, format!("{prefix}{name}"))
+fn in_fields(value: &Value, fields: &[Field], prefix: &str) -> Option<WrongField> {
+    fields.iter().find_map(|field| {
+        let path = format!("{prefix}{}", field.name);
+        match value.get(field.name) {
+            None | Some(Value::Null) => field.is_required.then_some(WrongField::Missing { path }),
+            Some(value) => in_value(value, field.expected, path),
+        }
     })
 }
 
-fn in_value(value: &Value, expected: Expected, path: String) -> Option<WrongType> {
+fn in_value(value: &Value, expected: Expected, path: String) -> Option<WrongField> {
     match (expected, value) {
         (_, Value::Null)
         | (Expected::Text, Value::String(_))
@@ -96,7 +129,7 @@ fn in_value(value: &Value, expected: Expected, path: String) -> Option<WrongType
             in_items(items, Expected::Object(fields), &path)
         }
         (Expected::TextList, Value::Array(items)) => in_items(items, Expected::Text, &path),
-        (expected, found) => Some(WrongType {
+        (expected, found) => Some(WrongField::Type {
             path,
             found: name_of(found),
             expected: expected.name(),
@@ -105,13 +138,13 @@ fn in_value(value: &Value, expected: Expected, path: String) -> Option<WrongType
 }
 
 /// Items can't be `null`.
-fn in_items(items: &[Value], expected: Expected, path: &str) -> Option<WrongType> {
+fn in_items(items: &[Value], expected: Expected, path: &str) -> Option<WrongField> {
     let mut items = items.iter().enumerate();
     items.find_map(|(index, item)| {
         let path = format!("{path}[{index}]");
         if item.is_null() {
             let (found, expected) = (name_of(item), expected.name());
-            return Some(WrongType {
+            return Some(WrongField::Type {
                 path,
                 found,
                 expected,

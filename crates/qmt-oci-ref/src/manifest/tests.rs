@@ -430,7 +430,7 @@ fn a_byte_order_mark_is_skipped() {
 
 /// The error names the field in the words of JSON, not those of the types that it is read into.
 #[test]
-fn a_value_of_the_wrong_type_is_named_by_its_field() {
+fn a_missing_field_or_wrong_type_is_named_by_its_field() {
     const DIGEST: &str =
         r#""digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a""#;
     let config = format!(r#""config":{{{DIGEST},"size":2}}"#);
@@ -504,6 +504,15 @@ fn a_value_of_the_wrong_type_is_named_by_its_field() {
         (
             layer(r#""digest":5,"size":12"#),
             "`layers[0].digest` is a number, but has to be a string",
+        ),
+        (
+            layer(&format!(r#"{DIGEST},"size":null"#)),
+            "`layers[0].size` is missing",
+        ),
+        (layer(r#""size":12"#), "`layers[0].digest` is missing"),
+        (
+            format!(r#"{{"config":{{{DIGEST}}},"layers":[]}}"#),
+            "`config.size` is missing",
         ),
         (
             layer(&format!(
