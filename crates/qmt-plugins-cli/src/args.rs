@@ -381,7 +381,12 @@ fn platform(text: &str) -> Result<Platform, String> {
 fn platform_of(text: &str) -> Option<Platform> {
     let mut parts = text.splitn(3, '/');
     let (os, architecture, variant) = (parts.next()?, parts.next()?, parts.next());
-    if [Some(os), Some(architecture), variant].contains(&Some("")) {
+    let is_word = |part: &str| {
+        let mut bytes = part.bytes();
+        let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !part.is_empty() && bytes.all(is_of_word)
+    };
+    if ![os, architecture].into_iter().chain(variant).all(is_word) {
         return None;
     }
     let mut platform = manifest::platform(os, architecture);
@@ -425,6 +430,8 @@ mod tests {
             "/amd64=x.so",
             "linux/arm/=x.so",
             "linux/amd64=",
+            "linux/*=x.so",
+            "linux/amd64,linux/arm64=x.so",
             "",
         ] {
             let error = native(OsStr::new(bad)).unwrap_err();

@@ -55,8 +55,13 @@ pub(crate) struct Export {
     /// The layout: a new folder, or a file whose name ends in `.tar`.
     #[arg(value_parser = layout())]
     pub(crate) layout: PathBuf,
-    /// A platform to export; can be repeated. Default: this machine's.
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = super::platform)]
+    /// A platform to export; can be repeated, or be a list with commas. Default: this machine's.
+    #[arg(
+        long,
+        value_name = "OS/ARCH[/VARIANT]",
+        value_delimiter = ',',
+        value_parser = super::platform
+    )]
     pub(crate) platform: Vec<Platform>,
     /// Names of plugins in the config. Default: all of them that are images.
     #[arg(value_name = "NAME")]

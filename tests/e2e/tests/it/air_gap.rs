@@ -744,8 +744,17 @@ fn the_images_for_all_named_platforms_are_exported() {
     ];
     code(&scene.run(&[&both[..], &["--platform", &own]].concat()), 0);
     assert!(has("two", &wasm) && has("two", &riscv64));
-    let none = scene.run(&["cache", "export", "three", "many", "--platform", "linux"]);
-    code(&none, 2);
+    // As docker takes them.
+    let list = format!("linux/riscv64,{own}");
+    code(
+        &scene.run(&["cache", "export", "list", "many", "--platform", &list]),
+        0,
+    );
+    assert!(has("list", &wasm) && has("list", &riscv64));
+    for wrong in ["linux", "linux/*", "linux/amd64,,linux/arm64"] {
+        let none = scene.run(&["cache", "export", "three", "many", "--platform", wrong]);
+        code(&none, 2);
+    }
 }
 
 /// A layout for other machines says what this one would use of it.
