@@ -134,6 +134,9 @@ pub enum ReferenceErrorKind {
     /// The text in brackets is not an IPv6 address, or has a zone.
     #[error("`[…]` must contain an IPv6 address without a zone")]
     Ipv6,
+    /// The host is an IPv4 address in a form that programs read in different ways.
+    #[error("an IPv4 address has four numbers from 0 to 255 without leading zeros")]
+    Ipv4,
     /// A registry host without a repository.
     #[error("a registry alone is not enough; a `/` and a repository must follow")]
     NoRepository,

@@ -1,7 +1,7 @@
 //! The registry's host, with its port where one is given.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::error::{ReferenceError, ReferenceErrorKind};
@@ -141,7 +141,20 @@ fn domain(name: &str) -> Result<(), (usize, ReferenceErrorKind)> {
         }
         start = end + 1;
     }
+    // In URLs, a host that ends with a number is an address, also in octal or hexadecimal form.
+    if name.rsplit('.').next().is_some_and(is_number) && name.parse::<Ipv4Addr>().is_err() {
+        return Err((0, ReferenceErrorKind::Ipv4));
+    }
     Ok(())
+}
+
+/// Reports whether a URL has the component of a host as a number.
+fn is_number(component: &str) -> bool {
+    let lower = component.to_ascii_lowercase();
+    match lower.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => lower.bytes().all(|byte| byte.is_ascii_digit()),
+    }
 }
 
 /// Parses `[…]` and returns it in canonical form. Zones and dotted quads are not in the grammar.

@@ -48,10 +48,36 @@ fn malformed_hosts_are_refused() {
         "user@host",
         "ghcr.io/",
         "a b",
+        // URLs have 87.0.0.1 for the first one, and 127.0.0.1 for the second.
+        "0127.0.0.1",
+        "127.1",
+        "0x7f.0.0.1",
+        "a.0x7f:5000",
+        "256.0.0.1",
+        "127.0.0.01:5000",
     ] {
         assert!(
             text.parse::<RegistryHost>().is_err(),
             "{text:?} was accepted"
         );
     }
+}
+
+#[test]
+fn names_with_digits_are_no_addresses() {
+    for text in [
+        "127.0.0.1",
+        "0.0.0.0:80",
+        "1.example",
+        "0x7f.example",
+        "a.b1",
+        "10.0.0.1x",
+    ] {
+        assert!(text.parse::<RegistryHost>().is_ok(), "{text}");
+    }
+    let error = "0127.0.0.1/a/b".parse::<crate::Repository>().unwrap_err();
+    assert!(
+        error.to_string().contains("without leading zeros"),
+        "{error}"
+    );
 }
