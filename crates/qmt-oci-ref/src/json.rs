@@ -10,7 +10,9 @@ mod types;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -112,6 +114,12 @@ impl<'de> Visitor<'de> for Walk {
             map.next_value::<Unambiguous>()?;
         }
         Ok(Unambiguous)
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Unambiguous, A::Error> {
+        Err(A::Error::custom(
+            "tags such as `!name` are not supported; write the value itself",
+        ))
     }
 }
 

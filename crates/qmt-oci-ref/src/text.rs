@@ -104,17 +104,24 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
 ///
 /// A text that says what is wrong with the encoding, to be shown after the name of the file.
 pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
+    if let Some(problem) = utf_16(&bytes) {
+        return Err(problem);
+    }
     let text = match bytes.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => String::from_utf8(rest.to_vec()),
         None => String::from_utf8(bytes),
     };
-    text.map_err(|error| utf_16(error.as_bytes()).unwrap_or("it is not text in UTF-8"))
+    text.map_err(|_| "it is not text in UTF-8")
 }
 
 /// Returns what to say, after the name of the file, of a text in UTF-16, as PowerShell writes it;
-/// `None` for other content.
+/// `None` for other content. Without a byte order mark, it begins with two ASCII characters.
 pub fn utf_16(bytes: &[u8]) -> Option<&'static str> {
-    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+    let is_without_mark = matches!(
+        bytes,
+        [1..=0x7f, 0, 1..=0x7f, 0, ..] | [0, 1..=0x7f, 0, 1..=0x7f, ..]
+    );
+    (is_without_mark || matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]))
         .then_some("it is text in UTF-16; save it as UTF-8")
 }
 

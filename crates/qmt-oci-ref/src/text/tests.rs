@@ -59,7 +59,7 @@ fn byte_order_marks_are_dropped_and_utf_16_is_called_by_name() {
     assert_eq!(from_file(b"a = 1".to_vec()), Ok("a = 1".to_owned()));
     assert_eq!(from_file(b"\xef\xbb\xbf".to_vec()), Ok(String::new()));
     assert_eq!(without_byte_order_mark(b"\xef\xbb\xbf{}"), b"{}");
-    for text in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a"] {
+    for text in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a", b"[\0o\0", b"\0{\0\n\0"] {
         assert!(from_file(text.to_vec()).unwrap_err().contains("UTF-16"));
         assert!(utf_16(text).unwrap().contains("UTF-16"));
     }
@@ -68,7 +68,14 @@ fn byte_order_marks_are_dropped_and_utf_16_is_called_by_name() {
             .unwrap_err()
             .contains("not text")
     );
-    assert_eq!(utf_16(b"\xef\xbb\xbfa = 1"), None);
+    for other in [
+        &b"\xef\xbb\xbfa = 1"[..],
+        b"\0asm\x01\0\0\0",
+        b"\0\0\0\0",
+        b"a\0",
+    ] {
+        assert_eq!(utf_16(other), None);
+    }
 }
 
 #[test]
