@@ -129,14 +129,17 @@ fn is_host_name(host: &str) -> bool {
 }
 
 /// Whether an entry of `allow_realms` (`host`, `host:port` or a URL's origin) covers `url`. Without
-/// a port it means the scheme's own.
+/// a port it means the scheme's own. One with a path, which would not restrict it, covers nothing.
 fn allows(entry: &str, url: &Url) -> bool {
     let absolute = if entry.contains("://") {
         entry.to_owned()
     } else {
         format!("{}://{entry}", url.scheme())
     };
-    Url::parse(&absolute).is_ok_and(|entry| same_origin(&entry, url))
+    Url::parse(&absolute).is_ok_and(|entry| {
+        let is_origin = entry.path() == "/" && entry.query().is_none();
+        is_origin && same_origin(&entry, url)
+    })
 }
 
 /// `host` or `host:port`, as `allow_realms` takes it.

@@ -260,3 +260,31 @@ fn malformed_realms_are_refused() {
         "where the registry itself is plain"
     );
 }
+
+/// `config check` refuses such an entry as well.
+#[test]
+fn an_entry_with_a_path_allows_nothing() {
+    let realm = "https://auth.example/token";
+    for entry in [
+        "auth.example",
+        "https://auth.example",
+        "https://auth.example/",
+    ] {
+        assert_eq!(
+            at_example(&[entry], realm),
+            Ok(RealmTrust::Operator),
+            "{entry}"
+        );
+    }
+    for entry in [
+        realm,
+        "auth.example/token",
+        "https://auth.example?service=x",
+    ] {
+        assert_eq!(
+            at_example(&[entry], realm),
+            Ok(RealmTrust::Untrusted),
+            "{entry}"
+        );
+    }
+}
