@@ -168,7 +168,7 @@ async fn target(
     let path = environment
         .docker_config()
         .map_err(|origin| ClientError::from(CredentialError::NotAPath { origin }))?
-        .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
+        .ok_or(CredentialError::NoFolder)?;
     let variable = environment.variable_of_file(true);
     let file = AuthFile::read(&path, true, variable).await?;
     let helper = file.map(|file| file.helper(host)).transpose()?;

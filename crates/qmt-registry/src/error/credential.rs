@@ -109,6 +109,11 @@ pub enum CredentialError {
         /// The rule that it breaks.
         reason: &'static str,
     },
+    /// No variable names the folder of docker's configuration file.
+    #[error(
+        "docker's `config.json` has no folder: neither `DOCKER_CONFIG` nor the home folder is set"
+    )]
+    NoFolder,
     /// A credential in the environment or the config can't be used.
     #[error("credential in `{origin}`: {reason}")]
     Option {
@@ -188,6 +193,7 @@ impl CredentialError {
             Self::AmbiguousVariable { host, own, .. } => format!(
                 "set `{own}` for `{host}`; if it has no credential, set one of them to an empty string"
             ),
+            Self::NoFolder => "set `DOCKER_CONFIG` to a folder for credentials".to_owned(),
             Self::File { .. }
             | Self::NotAPath { .. }
             | Self::UnknownVariable { .. }
