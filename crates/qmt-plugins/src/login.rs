@@ -76,7 +76,9 @@ impl PluginHost {
     pub async fn logout(registry: &RegistryHost) -> Result<LoggedOut, Error> {
         let erased = CredentialChain::from_environment().erase(registry).await;
         let was_logged_in = erased.map_err(failed(registry, "removing the credential for"))?;
-        let remaining = CredentialChain::from_environment().source(registry).await;
+        let remaining = CredentialChain::from_environment()
+            .remaining(registry)
+            .await;
         Ok(LoggedOut {
             was_logged_in,
             remaining,
@@ -102,8 +104,8 @@ pub enum RegistryAccess {
 pub struct LoggedOut {
     /// Whether docker's file or helper had a credential. It is removed.
     pub was_logged_in: bool,
-    /// What still has a credential for the registry, such as podman's file or a variable. It stays
-    /// in use: only docker's files are changed.
+    /// What still has a credential for the registry or a path in it, such as podman's file or a
+    /// variable. It stays in use: only what docker's files have for the whole registry is removed.
     pub remaining: Option<CredentialOrigin>,
 }
 

@@ -101,6 +101,11 @@ fn remaining(origin: &CredentialOrigin) -> String {
                 path.display()
             );
         }
+        CredentialOrigin::Entry { .. } => {
+            return format!(
+                "{origin}, which is for a path in the registry, stays in use: remove it there"
+            );
+        }
         _ => "remove it there, for example with `podman logout`",
     };
     format!("the credential in {origin} stays in use: {step}")

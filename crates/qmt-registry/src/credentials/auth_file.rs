@@ -99,6 +99,15 @@ impl AuthFile {
         entry.is_some_and(|(_, _, entry)| !matches!(entry::decode(entry), Ok(None)))
     }
 
+    /// The paths in the registry for which an entry or a helper is named.
+    pub(super) fn paths(&self, host: &RegistryHost) -> Vec<String> {
+        let maps = ["auths", "credHelpers"].map(|name| self.map(name).unwrap_or_default());
+        let keys = maps.into_iter().flatten().flat_map(Map::keys);
+        let paths = keys.filter_map(|key| key::scope(key, host));
+        let paths = paths.filter(|path| !path.is_empty());
+        paths.map(str::to_owned).collect()
+    }
+
     /// The helper that is configured for the registry.
     pub(super) fn helper(&self, host: &RegistryHost) -> Result<Option<Helper>, ClientError> {
         match self.first_helper(host, None) {

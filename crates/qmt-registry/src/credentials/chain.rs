@@ -96,6 +96,34 @@ impl CredentialChain {
         None
     }
 
+    /// Finds the source of a credential that is still used after a logout from the registry: for all of
+    /// it, as [`Self::source`] does, else for the first of its paths that has one.
+    pub async fn remaining(&self, host: &RegistryHost) -> Option<CredentialOrigin> {
+        if let Some(origin) = self.source(host).await {
+            return Some(origin);
+        }
+        if let Ok(Some(variable)) = AuthFile::of_variable(&self.environment) {
+            for path in variable.paths(host) {
+                if let Ok(Some((_, origin))) = self.in_variable(host, Some(&path)).await {
+                    return Some(origin);
+                }
+            }
+        }
+        for file in self.files() {
+            let is_dockers = self.docker_config().as_ref() == Some(&file);
+            let Ok(Some(read)) = AuthFile::read(&file, is_dockers, None).await else {
+                continue;
+            };
+            for path in read.paths(host) {
+                let found = read.credential(&self.environment, host, Some(&path)).await;
+                if let Ok(Some((_, origin))) = found {
+                    return Some(origin);
+                }
+            }
+        }
+        None
+    }
+
     /// The credential that docker's variable has for the registry.
     async fn in_variable(
         &self,

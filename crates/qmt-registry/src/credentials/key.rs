@@ -11,6 +11,17 @@ pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
 /// How well an entry named `key` fits the registry `host` and the repository `path`: the number of
 /// path components that it names, or `None` if it belongs to another registry.
 pub(super) fn fit(key: &str, host: &RegistryHost, path: Option<&str>) -> Option<usize> {
+    let scope = scope(key, host)?;
+    if scope.is_empty() {
+        return Some(0);
+    }
+    let rest = path?.strip_prefix(scope)?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| scope.split('/').count())
+}
+
+/// The path in the registry `host` that an entry named `key` is for, empty if it is for all of it;
+/// `None` if it belongs to another registry.
+pub(super) fn scope<'a>(key: &'a str, host: &RegistryHost) -> Option<&'a str> {
     let (is_http, rest) = without_scheme(key)?;
     let (authority, scope) = match rest.split_once('/') {
         Some((authority, scope)) => (authority, scope.trim_end_matches('/')),
@@ -20,11 +31,8 @@ pub(super) fn fit(key: &str, host: &RegistryHost, path: Option<&str>) -> Option<
         return None;
     }
     // Old docker clients wrote the URL of the registry's API.
-    if scope.is_empty() || scope == "v1" || scope == "v2" {
-        return Some(0);
-    }
-    let rest = path?.strip_prefix(scope)?;
-    (rest.is_empty() || rest.starts_with('/')).then(|| scope.split('/').count())
+    let is_api = scope == "v1" || scope == "v2";
+    Some(if is_api { "" } else { scope })
 }
 
 /// The key under which a credential for `host` is stored.

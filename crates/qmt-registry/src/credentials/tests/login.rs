@@ -434,3 +434,53 @@ async fn a_file_that_cannot_be_written_is_named_with_the_next_step() {
     let hint = ClientError::from(source).hint().unwrap();
     assert!(hint.contains("stays in the file"), "{hint}");
 }
+
+/// A logout removes what is for the whole registry, and what is for a path in it is still used.
+#[tokio::test]
+async fn what_is_for_a_path_in_the_registry_remains_after_a_logout() {
+    let host: RegistryHost = "r.example:5000".parse().unwrap();
+    for (content, key) in [
+        (
+            r#"{"auths":{"r.example:5000/a":{"auth":"bWU6cHc="}}}"#,
+            "r.example:5000/a",
+        ),
+        (
+            r#"{"auths":{"r.example:5000":{"auth":"bWU6cHc="},"https://r.example:5000/v2/a/b":{"auth":"bWU6cHc="}}}"#,
+            "https://r.example:5000/v2/a/b",
+        ),
+    ] {
+        let home = Home::with_docker(content);
+        home.chain().erase(&host).await.unwrap();
+        match home.chain().remaining(&host).await {
+            Some(CredentialOrigin::Entry { key: found, .. }) => assert_eq!(found, key),
+            other => panic!("{content}: {other:?}"),
+        }
+    }
+    for content in [
+        "{}",
+        r#"{"auths":{"r.example:5000/a":{},"other.example/a":{"auth":"bWU6cHc="}}}"#,
+        r#"{"auths":{"https://r.example:5000/v2/":{}},"credHelpers":{"r.example:5000/a":""}}"#,
+    ] {
+        let home = Home::with_docker(content);
+        assert_eq!(home.chain().remaining(&host).await, None, "{content}");
+    }
+    let variable = r#"{"auths":{"r.example:5000/a":{"auth":"bWU6cHc="}}}"#;
+    let home = Home::new().set("DOCKER_AUTH_CONFIG", variable);
+    let remaining = home.chain().remaining(&host).await;
+    let expected = CredentialOrigin::Variables(vec!["DOCKER_AUTH_CONFIG".to_owned()]);
+    assert_eq!(remaining, Some(expected));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_helper_for_a_path_in_the_registry_remains_after_a_logout() {
+    let host: RegistryHost = "r.example".parse().unwrap();
+    let home = Home::with_docker(r#"{"credHelpers":{"r.example/a":"h"}}"#);
+    home.helper("h", &format!("{ANSWER} me pw"));
+    match home.chain().remaining(&host).await {
+        Some(CredentialOrigin::Helper { key, .. }) => {
+            assert_eq!(key, "credHelpers[\"r.example/a\"]");
+        }
+        other => panic!("{other:?}"),
+    }
+}
