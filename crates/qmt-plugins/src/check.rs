@@ -251,7 +251,7 @@ fn check_registries(host: &PluginHost) -> Vec<Problem> {
     }
     // It reads the files of certificates, and proxies.
     if host.registry.is_none()
-        && let Err(error) = host.http_client()
+        && let Err(error) = host.http_client().and_then(|client| client.check_options())
     {
         problems.push(("registries".to_owned(), messages(&error)));
     }

@@ -159,7 +159,7 @@ impl PluginHost {
 
 #[cfg(feature = "http")]
 impl PluginHost {
-    /// Returns the HTTP client. It is made, and certificates are read, at its first use.
+    /// Returns the HTTP client. It is made at its first use.
     pub(crate) fn http_client(&self) -> Result<HttpRegistry, RegistryError> {
         if let Some(client) = self.http.get() {
             return Ok(client.clone());

@@ -10,7 +10,8 @@ use crate::config::path::join;
 use crate::config::{ConfigFile, RegistryConfig};
 use crate::events::{Event, EventSink};
 
-/// Builds the client. Nothing is connected yet, but the files of certificates are read.
+/// Builds the client. Nothing is connected yet; the files of certificates are read when their registry
+/// is.
 pub(crate) fn build(
     file: &ConfigFile,
     events: Option<EventSink>,
@@ -30,7 +31,7 @@ pub(crate) fn build(
     if let Some(sink) = events {
         builder = builder.events(Arc::new(move |event| forward(&sink, &event)));
     }
-    builder.build()
+    builder.deferred().build()
 }
 
 /// Puts the mirrors of the config in front of `client`, with the options that their own tables set.

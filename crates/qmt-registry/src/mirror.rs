@@ -86,7 +86,8 @@ impl Mirrors {
         }
     }
 
-    /// Adds a mirror of the registry `host`. Its files are read, but it is not connected to.
+    /// Adds a mirror of the registry `host`. Its files are read unless the client is deferred, but it is
+    /// not connected to.
     ///
     /// # Errors
     ///
@@ -102,36 +103,27 @@ impl Mirrors {
             mirror: Some(mirror),
             given_up: Mutex::default(),
         });
-        let key = self.key(host)?;
+        let key = self.key(host);
         self.hosts.entry(key).or_default().push(source);
         Ok(self)
     }
 
-    fn key(&self, host: &RegistryHost) -> Result<(String, u16), ClientError> {
-        Ok(origin_key(host, self.client.is_plain_http(host)?))
+    fn key(&self, host: &RegistryHost) -> (String, u16) {
+        origin_key(host, self.client.is_plain_http(host))
     }
 
     /// The sources of `host` for `subject`, in order; the registry itself is always among them.
-    fn sources(
-        &self,
-        host: &RegistryHost,
-        subject: Subject,
-    ) -> Result<Vec<Arc<Source>>, ClientError> {
-        let mirrors = self.hosts.get(&self.key(host)?);
+    fn sources(&self, host: &RegistryHost, subject: Subject) -> Vec<Arc<Source>> {
+        let mirrors = self.hosts.get(&self.key(host));
         let mirrors = mirrors.map_or(&[][..], Vec::as_slice);
-        Ok(order(
-            subject,
-            mirrors,
-            Arc::clone(&self.origin),
-            Instant::now(),
-        ))
+        order(subject, mirrors, Arc::clone(&self.origin), Instant::now())
     }
 
     /// The deadline of an operation at `host` that starts now.
-    fn deadline(&self, host: &RegistryHost, limit: Duration) -> Result<Deadline, RegistryError> {
-        let plain_http = self.client.is_plain_http(host)?;
+    fn deadline(&self, host: &RegistryHost, limit: Duration) -> Deadline {
+        let plain_http = self.client.is_plain_http(host);
         let limit = limit.min(self.client.total_timeout());
-        Ok(Deadline::new(host, plain_http, limit))
+        Deadline::new(host, plain_http, limit)
     }
 
     /// The sources of `host` for `subject`, in order, each with the time that it gets of `limit`.
@@ -140,14 +132,14 @@ impl Mirrors {
         host: &RegistryHost,
         subject: Subject,
         limit: Duration,
-    ) -> Result<impl ExactSizeIterator<Item = Turn>, RegistryError> {
-        let deadline = self.deadline(host, limit)?;
-        let sources = self.sources(host, subject)?;
+    ) -> impl ExactSizeIterator<Item = Turn> {
+        let deadline = self.deadline(host, limit);
+        let sources = self.sources(host, subject);
         let mut others = sources.len();
-        Ok(sources.into_iter().map(move |source| {
+        sources.into_iter().map(move |source| {
             others = others.saturating_sub(1);
             deadline.turn(source, others)
-        }))
+        })
     }
 
     /// Reads from the sources of `repository` in order until one answers.
@@ -158,7 +150,7 @@ impl Mirrors {
         read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
         let mut lacking = Vec::new();
-        for turn in self.turns(repository.host(), subject, Duration::MAX)? {
+        for turn in self.turns(repository.host(), subject, Duration::MAX) {
             let source = &turn.source;
             let read = |repository| read(Arc::clone(source), repository);
             match turn.read(repository, read).await {
@@ -194,8 +186,7 @@ impl Registry for Mirrors {
     }
 
     async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
-        let key = self.key(reference.host());
-        let has_mirrors = key.is_ok_and(|key| self.hosts.contains_key(&key));
+        let has_mirrors = self.hosts.contains_key(&self.key(reference.host()));
         if reference.digest().is_some() || !has_mirrors {
             return vec![self.resolve(reference).await];
         }
@@ -223,12 +214,12 @@ impl Registry for Mirrors {
     ) -> Result<BlobStream, RegistryError> {
         let host = from.host();
         let mut failover = Failover {
-            deadline: self.deadline(host, Duration::MAX)?,
+            deadline: self.deadline(host, Duration::MAX),
             events: self.client.events().clone(),
             from: from.clone(),
             blob: blob.clone(),
             hashed: resume_from,
-            sources: self.sources(host, Subject::Content)?,
+            sources: self.sources(host, Subject::Content),
             contributors: Vec::new(),
         };
         if failover.sources.len() == 1 {

@@ -10,7 +10,6 @@ use qmt_oci_ref::{
 };
 
 use super::{MirrorOptions, Mirrors, Subject};
-use crate::error::ClientError;
 use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 
 /// What the sources listed so far.
@@ -69,8 +68,8 @@ impl Mirrors {
         subject: &PinnedReference,
     ) -> Result<Referrers, RegistryError> {
         let host = subject.repository().host();
-        let given_up = self.given_up(host)?;
-        let turns = self.turns(host, Subject::Referrers, MERGED_REFERRERS_TIMEOUT)?;
+        let given_up = self.given_up(host);
+        let turns = self.turns(host, Subject::Referrers, MERGED_REFERRERS_TIMEOUT);
         let mut merged = Merged::of(turns.len());
         for turn in turns {
             let source = &turn.source;
@@ -109,11 +108,11 @@ impl Mirrors {
     }
 
     /// The mirrors of `host` that are not asked.
-    fn given_up(&self, host: &RegistryHost) -> Result<Vec<MirrorOptions>, ClientError> {
-        let mirrors = self.hosts.get(&self.key(host)?);
+    fn given_up(&self, host: &RegistryHost) -> Vec<MirrorOptions> {
+        let mirrors = self.hosts.get(&self.key(host));
         let mirrors = mirrors.into_iter().flatten();
         let given_up = mirrors.filter(|mirror| mirror.is_given_up(Instant::now()));
-        Ok(given_up.filter_map(|one| one.mirror.clone()).collect())
+        given_up.filter_map(|one| one.mirror.clone()).collect()
     }
 
     /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
@@ -125,12 +124,8 @@ impl Mirrors {
         reference: &Reference,
     ) -> Vec<Result<RawManifest, RegistryError>> {
         let host = reference.host();
-        let given_up = self.given_up(host).map_err(RegistryError::from);
+        let given_up = self.given_up(host);
         let turns = self.turns(host, Subject::Tag, MERGED_REFERRERS_TIMEOUT);
-        let (given_up, turns) = match given_up.and_then(|given_up| Ok((given_up, turns?))) {
-            Ok(both) => both,
-            Err(error) => return vec![Err(error)],
-        };
         let given_up = given_up.into_iter().filter(|mirror| mirror.authoritative);
         let mut of_mirrors: Vec<_> = given_up.map(not_asked).collect();
         let (mut manifests, mut absent, mut failed) = (Vec::<RawManifest>::new(), Vec::new(), None);

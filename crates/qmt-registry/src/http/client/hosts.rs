@@ -31,6 +31,7 @@ pub struct HttpRegistryBuilder {
     timeout: Option<Duration>,
     lookup: Option<LookupFn>,
     proxies: Option<Proxies>,
+    is_deferred: bool,
 }
 
 impl HttpRegistryBuilder {
@@ -70,6 +71,14 @@ impl HttpRegistryBuilder {
         self
     }
 
+    /// Reads the files that the options of a registry name when it is first connected to, so that those
+    /// of one registry do not concern the others. [`HttpRegistry::check_options`] reads all of them.
+    #[must_use]
+    pub fn deferred(mut self) -> Self {
+        self.is_deferred = true;
+        self
+    }
+
     /// Replaces the system's name resolution.
     #[cfg(test)]
     pub(crate) fn lookup(mut self, lookup: LookupFn) -> Self {
@@ -84,7 +93,8 @@ impl HttpRegistryBuilder {
         self
     }
 
-    /// Makes the client. It connects to nothing, but reads the files that the options name.
+    /// Makes the client. It connects to nothing, but reads the files that the options name, unless it is
+    /// [`Self::deferred`].
     ///
     /// # Errors
     ///
@@ -102,7 +112,8 @@ impl HttpRegistryBuilder {
             lookup: self.lookup.unwrap_or_else(system_lookup),
             proxies: Arc::new(self.proxies.unwrap_or_else(Proxies::of_process)),
         };
-        let inner = Arc::new(Inner::new(context, auth, streams, self.hosts)?);
+        let inner = Inner::new(context, auth, streams, self.hosts, self.is_deferred)?;
+        let inner = Arc::new(inner);
         Ok(HttpRegistry { inner })
     }
 }
@@ -122,8 +133,11 @@ pub(crate) struct Inner {
     pub(super) auth: Arc<Auth>,
     /// Bounds the concurrent downloads.
     pub(super) streams: Arc<Semaphore>,
-    /// By host and port.
-    endpoints: Mutex<HashMap<(String, u16), Arc<Endpoint>>>,
+    /// The options of registries, by host and port.
+    options: HashMap<(String, u16), (RegistryHost, HostOptions)>,
+    /// The endpoints that were made, by host and port, and whether they are without TLS.
+    endpoints: Mutex<HashMap<((String, u16), bool), Arc<Endpoint>>>,
+    pub(super) is_deferred: bool,
 }
 
 impl Inner {
@@ -132,36 +146,61 @@ impl Inner {
         auth: Arc<Auth>,
         streams: Arc<Semaphore>,
         hosts: Vec<(RegistryHost, HostOptions)>,
+        is_deferred: bool,
     ) -> Result<Self, ClientError> {
-        let mut endpoints = HashMap::new();
-        for (host, options) in hosts {
-            let key = origin_key(&host, options.plain_http);
-            let endpoint = Endpoint::new(host, options, context.clone())?;
-            endpoints.insert(key, Arc::new(endpoint));
-        }
-        Ok(Self {
+        let hosts = hosts.into_iter();
+        let options = hosts.map(|host| (origin_key(&host.0, host.1.plain_http), host));
+        let inner = Self {
             context,
             auth,
             streams,
-            endpoints: Mutex::new(endpoints),
+            options: options.collect(),
+            endpoints: Mutex::default(),
+            is_deferred,
+        };
+        if !is_deferred {
+            inner.check_options()?;
+        }
+        Ok(inner)
+    }
+
+    /// Reads the files that the options of all registries name.
+    pub(super) fn check_options(&self) -> Result<(), ClientError> {
+        let mut hosts: Vec<&RegistryHost> = self.options.values().map(|(host, _)| host).collect();
+        hosts.sort();
+        hosts
+            .into_iter()
+            .try_for_each(|host| self.endpoint(host).map(drop))
+    }
+
+    /// The options of `host` that were set, and its name there.
+    fn configured(&self, host: &RegistryHost) -> Option<&(RegistryHost, HostOptions)> {
+        // An endpoint for plain HTTP is under port 80 where the host has no port.
+        [true, false].into_iter().find_map(|plain| {
+            let found = self.options.get(&origin_key(host, plain))?;
+            (found.1.plain_http == plain).then_some(found)
         })
+    }
+
+    /// Whether `host` is reached without TLS.
+    pub(super) fn is_plain_http(&self, host: &RegistryHost) -> bool {
+        let configured = self.configured(host);
+        configured.is_some_and(|(_, options)| options.plain_http)
     }
 
     /// The endpoint of `host`; without options it is reached by HTTPS.
     pub(super) fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Endpoint>, ClientError> {
+        let configured = self.configured(host).cloned();
+        let (host, options) = configured.unwrap_or_else(|| (host.clone(), HostOptions::new()));
+        let plain_http = options.plain_http;
+        let key = (origin_key(&host, plain_http), plain_http);
         let endpoints = &self.endpoints;
         let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        // An endpoint for plain HTTP is under port 80 where the host has no port.
-        let configured = [true, false].into_iter().find_map(|plain| {
-            let endpoint = endpoints.get(&origin_key(host, plain))?;
-            (endpoint.options.plain_http == plain).then_some(endpoint)
-        });
-        if let Some(endpoint) = configured {
+        if let Some(endpoint) = endpoints.get(&key) {
             return Ok(Arc::clone(endpoint));
         }
-        let endpoint = Endpoint::new(host.clone(), HostOptions::new(), self.context.clone())?;
-        let endpoint = Arc::new(endpoint);
-        endpoints.insert(origin_key(host, false), Arc::clone(&endpoint));
+        let endpoint = Arc::new(Endpoint::new(host, options, self.context.clone())?);
+        endpoints.insert(key, Arc::clone(&endpoint));
         Ok(endpoint)
     }
 

@@ -88,6 +88,15 @@ impl HttpRegistry {
         Ok(self.inner.run(host, Operation::check).await?)
     }
 
+    /// Reads the files that the options of all registries name.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Options`] where an option can't be used.
+    pub fn check_options(&self) -> Result<(), RegistryError> {
+        Ok(self.inner.check_options()?)
+    }
+
     /// A client of a mirror, which shares limits, tokens and credentials with this one and gives up
     /// sooner. It reaches `host` with `options`.
     pub(crate) fn of_mirror(
@@ -106,15 +115,16 @@ impl HttpRegistry {
         // A longer pause, which it may ask for, is no attempt at all.
         limits.retry_wait_max = limits.retry_wait_max.min(MIRROR_WAIT);
         limits.retries_silence = false;
-        let inner = Inner::new(context, auth, streams, vec![(host, options)])?;
+        let is_deferred = self.inner.is_deferred;
+        let inner = Inner::new(context, auth, streams, vec![(host, options)], is_deferred)?;
         Ok(Self {
             inner: Arc::new(inner),
         })
     }
 
     /// Whether `host` is reached without TLS.
-    pub(crate) fn is_plain_http(&self, host: &RegistryHost) -> Result<bool, ClientError> {
-        Ok(self.inner.endpoint(host)?.options.plain_http)
+    pub(crate) fn is_plain_http(&self, host: &RegistryHost) -> bool {
+        self.inner.is_plain_http(host)
     }
 
     pub(crate) fn events(&self) -> &Events {

@@ -1,5 +1,7 @@
 //! Files that options name, and what is said about those that can't be used.
 
+use qmt_registry::{MirrorOptions, Mirrors};
+
 use super::*;
 
 /// Options that can't be used are errors when the client is made, and name option and file.
@@ -256,5 +258,49 @@ async fn a_damaged_certificate_of_a_bundle_is_named() {
         let built = HttpRegistry::builder().host(server.host(), options).build();
         let text = full_text(&built.map(|_| ()).unwrap_err());
         assert!(text.contains("certificate number 2 of the file"), "{text}");
+    }
+}
+
+/// What concerns one registry does not block another one, nor does a mirror.
+#[tokio::test]
+async fn the_files_of_a_registry_are_read_when_it_is_connected_to() {
+    let server = tls(TlsOptions::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, server.certificates().unwrap().ca_pem()).unwrap();
+    let good = HostOptions::new().ca_file(&ca);
+    let absent = || HostOptions::new().ca_file("absent.pem");
+    let other = "other.example:5000".parse().unwrap();
+    let client = HttpRegistry::builder()
+        .host(server.host(), good)
+        .host(other, absent())
+        .deferred()
+        .build()
+        .unwrap();
+    let mirror: MirrorOptions = "mirror.example:5000".parse().unwrap();
+    let mirrors = Mirrors::new(client.clone())
+        .mirror(&server.host(), mirror.options(absent()))
+        .unwrap();
+    assert!(!client.check_host(&server.host()).await.unwrap());
+    let missing = format!("{}/a/b:1", server.host()).parse().unwrap();
+    let error = mirrors.resolve(&missing).await.unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+    for error in [
+        client.check_options().unwrap_err(),
+        client
+            .check_host(&"other.example:5000".parse().unwrap())
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                error.detail(),
+                Some(ClientError::Options {
+                    option: "ca_file",
+                    ..
+                })
+            ),
+            "{error:?}"
+        );
     }
 }
