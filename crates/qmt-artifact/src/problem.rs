@@ -206,7 +206,9 @@ fn to(target: Option<&str>) -> String {
 
 fn instead(file: Option<&str>) -> String {
     file.map_or_else(String::new, |file| {
-        format!("; symbolic links are not followed, set `file = \"{file}\"`")
+        format!(
+            "; symbolic links are not followed: if the image has the file, set `file = \"{file}\"`"
+        )
     })
 }
 

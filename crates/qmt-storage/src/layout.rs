@@ -310,10 +310,10 @@ impl Layout {
         }
         Some(if has(SKOPEO_NAME) {
             "it is an image in skopeo's `dir:` form, not an OCI image layout; convert it with \
-             `skopeo copy dir:FOLDER oci:NEW`"
+             `skopeo copy dir:FOLDER oci:NEW:TAG`"
         } else {
             "it is an archive of `docker save` before version 25, not an OCI image layout; convert \
-             it with `skopeo copy docker-archive:FILE oci-archive:NEW`"
+             it with `skopeo copy docker-archive:FILE oci-archive:NEW:TAG`"
         })
     }
 

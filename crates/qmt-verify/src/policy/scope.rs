@@ -131,6 +131,9 @@ fn parse(text: &str) -> Result<Scope, String> {
             segments,
         });
     }
+    if text.starts_with("oci-layout:") {
+        return Err(format!("a scope of layouts is `{LAYOUT}` and a path"));
+    }
     if text.starts_with(['/', '.', '~']) {
         return Err(format!(
             "it is a path; the images of a layout are `{LAYOUT}{text}`"

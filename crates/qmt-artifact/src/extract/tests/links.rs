@@ -248,7 +248,7 @@ fn the_error_names_the_target() {
     assert_eq!(
         text(wasm(first().link(b'2', "plugin.wasm", "/nix/store/x.wasm"))),
         "`plugin.wasm` is a symbolic link to `/nix/store/x.wasm`, not a regular file; symbolic links \
-         are not followed, set `file = \"nix/store/x.wasm\"`"
+         are not followed: if the image has the file, set `file = \"nix/store/x.wasm\"`"
     );
     for (target, file) in [
         (FIRST, Some("lib/deps/plugin.wasm")),
