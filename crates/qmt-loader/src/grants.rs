@@ -104,8 +104,9 @@ pub(crate) fn config(
 ) -> Result<BTreeMap<String, String>, (&str, &'static str)> {
     let mut config = options.config.clone();
     for name in &options.allow.env {
-        if name.is_empty() || name.contains(['=', '\0', '*']) {
-            let rule = "environment variables are granted one by one, by their exact names";
+        if name.is_empty() || name.contains(['=', '\0', '*', '$', '{']) {
+            let rule = "environment variables are granted one by one, by their exact names, such as \
+                        `MY_KEY`";
             return Err((name, rule));
         }
         // A variable that is not Unicode cannot be a configuration value, and is left out, as one

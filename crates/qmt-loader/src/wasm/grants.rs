@@ -108,7 +108,7 @@ mod tests {
         options.config.insert("PATH".into(), "mine".into());
         let grants = Grants::new("p", &options).unwrap();
         assert_eq!(grants.config["PATH"], "mine");
-        for name in ["*", "A=B", ""] {
+        for name in ["*", "A=B", "", "$KEY", "${KEY}"] {
             options.allow.env = vec![name.into()];
             assert!(rule(&options).contains("exact names"));
         }

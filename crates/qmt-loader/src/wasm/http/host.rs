@@ -22,7 +22,9 @@ impl AllowedHost {
         const RULE: &str =
             "a host is granted as `name` or `name:port`, without scheme, path or wildcard";
         let is_foreign = |character: char| {
-            character.is_control() || character.is_whitespace() || "@*?#%/\\,".contains(character)
+            character.is_control()
+                || character.is_whitespace()
+                || "@*?#%/\\,${}".contains(character)
         };
         if text.contains(is_foreign) {
             return Err(RULE);
