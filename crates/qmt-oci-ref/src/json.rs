@@ -117,9 +117,7 @@ impl<'de> Visitor<'de> for Walk {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Unambiguous, A::Error> {
-        Err(A::Error::custom(
-            "tags such as `!name` are not supported; write the value itself",
-        ))
+        Err(A::Error::custom("tags such as `!name` are not supported"))
     }
 }
 
