@@ -92,6 +92,7 @@ fn scopes_cover_whole_segments() {
         ("https://ghcr.io/**", "without tag and digest"),
         ("oci://ghcr.io/acme/**", "without tag and digest"),
         ("/srv/plugins/**", "`oci-layout:///srv/plugins/**`"),
+        ("oci-layout:job@2/**", "`oci-layout://` and a path"),
         ("./plugins/**", "`oci-layout://./plugins/**`"),
         ("~/plugins/**", "`oci-layout://~/plugins/**`"),
     ] {

@@ -484,3 +484,17 @@ async fn a_helper_for_a_path_in_the_registry_remains_after_a_logout() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_login_without_a_home_folder_names_the_variable() {
+    let chain = CredentialChain::over(Environment::default());
+    let host = "r.example".parse().unwrap();
+    let stored = chain.store(&host, &Credential::basic("me", "canary")).await;
+    let error = stored.unwrap_err();
+    assert!(matches!(
+        error.downcast_ref(),
+        Some(ClientError::Credential(CredentialError::NoFolder))
+    ));
+    assert!(!text_of(&error).contains("canary"));
+    assert!(error.hint().unwrap().contains("`DOCKER_CONFIG`"));
+}
