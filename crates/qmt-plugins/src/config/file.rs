@@ -244,8 +244,19 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
     parsed.map_err(|message| ConfigError::Invalid {
         path: path.to_owned(),
         key: None,
-        message,
+        message: match syntax {
+            Syntax::Json | Syntax::Yaml if is_toml(text) => {
+                "it is written in TOML; give the file a name that ends in `.toml`".to_owned()
+            }
+            Syntax::Json | Syntax::Yaml | Syntax::Toml => message,
+        },
     })
+}
+
+/// Reports whether a text has settings in TOML.
+fn is_toml(text: &str) -> bool {
+    text.parse::<toml::Table>()
+        .is_ok_and(|table| !table.is_empty())
 }
 
 /// Says what is wrong with TOML, and in which line. The whole message of the parser quotes the line,

@@ -5,7 +5,29 @@
 const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("path", &["image", "ref", "reference", "source", "url"]),
     ("plain_http", &["http", "insecure"]),
-    ("ca_file", &["ca"]),
+    (
+        "ca_file",
+        &[
+            "ca",
+            "cacert",
+            "cacerts",
+            "certificateauthority",
+            "insecureskiptlsverify",
+            "insecureskipverify",
+            "skiptlsverify",
+            "skipverify",
+            "tlsverify",
+        ],
+    ),
+    (
+        "client_cert",
+        &["cert", "certfile", "certificate", "clientcertificate"],
+    ),
+    (
+        "client_key",
+        &["clientkeypassword", "key", "keyfile", "privatekey"],
+    ),
+    ("proxy", &["httpproxy", "httpsproxy", "proxyurl"]),
     ("mirrors", &["endpoint", "mirror"]),
     (
         "scope",

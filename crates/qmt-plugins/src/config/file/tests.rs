@@ -121,6 +121,41 @@ fn an_error_of_the_syntax_names_its_place() {
     refused("[oci", &["at line 1 column"]);
 }
 
+/// A client certificate requires its key, so these names are not tried in a config.
+#[test]
+fn other_names_of_a_client_certificate_are_recognised() {
+    for (name, meant) in [
+        ("cert", "client_cert"),
+        ("client_certificate", "client_cert"),
+        ("certificate", "client_cert"),
+        ("key", "client_key"),
+        ("private_key", "client_key"),
+        ("client_key_password", "client_key"),
+    ] {
+        let text = format!("[registries.\"a.example\"]\n{name} = \"x\"");
+        refused(&text, &[&format!("did you mean `{meant}`?")]);
+    }
+}
+
+/// The parsers' own messages are about documents and types.
+#[test]
+fn toml_and_tags_in_other_formats_are_called_that() {
+    let toml = "[[providers]]\nname = \"p\"\npath = \"x.wasm\"\n";
+    for name in ["p.yaml", "p.json"] {
+        for text in [toml, "[oci]\ncache_dir = \"x\"\n"] {
+            let error = read(name, text, &[]).unwrap_err().to_string();
+            assert!(error.contains("written in TOML"), "{name}: {error}");
+        }
+    }
+    let tag = "providers:\n- name: p\n  path: !env PLUGIN\n";
+    let error = read("p.yaml", tag, &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("tags such as `!name` are not supported"),
+        "{error}"
+    );
+    assert!(error.contains("line 3"), "{error}");
+}
+
 /// The parser's own message does not say what is wrong.
 #[test]
 fn a_tab_in_yaml_is_called_that() {
@@ -244,6 +279,7 @@ fn unknown_keys_name_the_nearest() {
 fn the_keys_of_other_tools_are_recognised() {
     const POLICY: &str = "oci.policy";
     const SIGNER: &str = "oci.policy.any_of";
+    const REGISTRY: &str = "registries";
     for (names, proposed) in [
         (
             "cert_identity certificate_identity subject certificateIdentity",
@@ -318,6 +354,11 @@ fn the_keys_of_other_tools_are_recognised() {
         ),
         ("image images glob repository", [(POLICY, "scope"); 3]),
         ("image ref source", [("providers", "path"); 3]),
+        (
+            "ca_cert cacert ca_certs tls_verify skip_tls_verify insecure_skip_verify",
+            [(REGISTRY, "ca_file"); 3],
+        ),
+        ("proxy_url https_proxy", [(REGISTRY, "proxy"); 3]),
     ] {
         for name in names.split(' ') {
             for (table, meant) in proposed {
@@ -372,6 +413,7 @@ fn with_key(table: &str, key: &str) -> String {
             };
             format!("[[oci.policy]]\n{scope}{signer}{line}\n")
         }
+        "registries" => format!("[registries.\"a.example\"]\n{line}\n"),
         "oci.policy.any_of" => {
             let others = match key {
                 "key" | "github_repository" => String::new(),
