@@ -21,19 +21,30 @@ const HERE: &str = ".";
 /// Reads the config that the options name, or the first one in the usual folders. One in the
 /// working folder is named on stderr, because the user may not be its author.
 pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
-    Ok(read(global, output).map_err(Error::from)?)
+    let file = read(global, output).map_err(Error::from)?;
+    Ok(with_warnings(file, output))
 }
 
 /// As [`config`], but returns an empty config if there is none: for commands that only require a
 /// reference.
 pub(crate) fn config_or_default(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
-    match read(global, output) {
+    let file = match read(global, output) {
         Err(ConfigError::NotFound { .. }) if global.config.is_none() => {
-            let file = ConfigFile::in_memory(PathBuf::from(HERE), Config::default());
-            Ok(file.map_err(Error::from)?)
+            ConfigFile::in_memory(PathBuf::from(HERE), Config::default())
         }
-        read => Ok(read.map_err(Error::from)?),
+        read => read,
+    };
+    Ok(with_warnings(file.map_err(Error::from)?, output))
+}
+
+/// Warns of environment variables that set nothing.
+fn with_warnings(file: ConfigFile, output: &Output) -> ConfigFile {
+    let warn = output.events();
+    for message in file.unknown_variables() {
+        let plugin = "environment".to_owned();
+        warn(Event::Warning { plugin, message });
     }
+    file
 }
 
 fn read(global: &Global, output: &Output) -> Result<ConfigFile, ConfigError> {

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use figment::providers::Env;
 use figment::value::{Dict, Tag, Value};
+use qmt_oci_ref::text;
 
 use super::error::ConfigError;
 use super::explain::problem;
@@ -18,6 +19,20 @@ const SHORT_PREFIX: &str = "QMT_OCI_";
 /// The smallest of the limits that apply without `max_artifact_size`, which sets all of them: that
 /// of a Wasm module.
 const SMALLEST_ARTIFACT_MAX: ByteSize = ByteSize::new(64 << 20);
+/// How the variables with credentials of registries begin.
+const REGISTRY: &str = "QMT_REGISTRY_";
+/// How they end.
+const CREDENTIALS: [&str; 3] = ["_TOKEN", "_USERNAME", "_PASSWORD"];
+/// How all variables of this program begin.
+const ALL: &str = "QMT_";
+/// The variables that have one name.
+const NAMES: [&str; 5] = [
+    "QMT_CACHE_DIR",
+    "QMT_CONFIG_DIR",
+    "QMT_HOME",
+    "QMT_LOG",
+    "QMT_PROVIDER_CONFIG",
+];
 /// The keys that variables may always set: none of them decides about trust.
 const HARMLESS: [&str; 6] = [
     "pull_policy",
@@ -136,6 +151,59 @@ fn key(name: &str, known: &[String]) -> Result<Option<String>, ConfigError> {
         Some(key) => Err(unknown(Some(key))),
         None => Ok(None),
     }
+}
+
+/// Returns a warning for each of the variables that begins as those of this program do, and is none of
+/// them. Those of `[oci]` are refused when the config is read.
+pub(super) fn unknown<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let known = known_keys();
+    let unknown = names.filter(|name| {
+        name.starts_with(ALL)
+            && !name.starts_with(SHORT_PREFIX)
+            && !NAMES.contains(name)
+            && !is_of_registry(name)
+    });
+    let warnings = unknown.map(|name| {
+        let meant = meant(name, &known);
+        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        let name = text::escape(name);
+        format!("the environment variable `{name}` sets nothing: there is no such setting{meant}")
+    });
+    warnings.collect()
+}
+
+/// Reports whether a variable holds a credential of some registry.
+fn is_of_registry(name: &str) -> bool {
+    let host = name.strip_prefix(REGISTRY).and_then(|rest| {
+        let mut suffixes = CREDENTIALS.iter();
+        suffixes.find_map(|suffix| rest.strip_suffix(suffix))
+    });
+    let is_written = |byte: u8| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_written))
+}
+
+/// Returns the variable that is meant, in backticks.
+fn meant(name: &str, known: &[String]) -> Option<String> {
+    let rest = name.strip_prefix(ALL)?;
+    if rest.starts_with("REGISTR") {
+        let (_, host) = rest.split_once('_')?;
+        let host = host.to_ascii_uppercase().replace('-', "__");
+        let host = host.replace(['.', ':', '[', ']'], "_");
+        let named = format!("{REGISTRY}{host}");
+        if is_of_registry(&named) {
+            return Some(format!("`{named}`"));
+        }
+        // `_USER` and `_PASS` are often written.
+        let word = name.rfind('_').and_then(|at| name.get(at..))?;
+        let mut suffixes = CREDENTIALS.iter();
+        let suffix = suffixes.find(|suffix| suffix.starts_with(word));
+        return Some(format!("`{REGISTRY}<HOST>{}`", suffix.unwrap_or(&"_…")));
+    }
+    let key = known.iter().find(|key| rest.eq_ignore_ascii_case(key));
+    let key = key.filter(|key| HARMLESS.contains(&key.as_str()));
+    let key = key.map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase()));
+    let name = key.or_else(|| nearest(name, NAMES).map(str::to_owned))?;
+    Some(format!("`{name}`"))
 }
 
 /// The keys of `[oci]`.

@@ -121,6 +121,25 @@ impl ConfigFile {
         })
     }
 
+    /// Returns a warning for each environment variable that begins with `QMT_`, sets nothing, and is not
+    /// granted to a plugin.
+    pub fn unknown_variables(&self) -> Vec<String> {
+        let names: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect();
+        let providers = self.config.providers.iter();
+        let is_granted = |name: &&str| {
+            let mut granted = providers.clone().flat_map(|one| &one.allow.env);
+            granted.any(|granted| granted == name)
+        };
+        env::unknown(
+            names
+                .iter()
+                .map(String::as_str)
+                .filter(|name| !is_granted(name)),
+        )
+    }
+
     /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path

@@ -138,3 +138,52 @@ fn misspelled_variables_and_values() {
         assert!(error.contains(name) && !error.contains("p.toml"), "{error}");
     }
 }
+
+/// Credentials and settings under wrong names would silently not be used.
+#[test]
+fn variables_that_set_nothing_are_named_with_the_nearest_name() {
+    let unknown = |name: &str| env::unknown([name].into_iter()).pop();
+    for (name, meant) in [
+        ("QMT_REGISTRY_USERNAME", "`QMT_REGISTRY_<HOST>_USERNAME`"),
+        ("QMT_REGISTRY_TOKEN", "`QMT_REGISTRY_<HOST>_TOKEN`"),
+        (
+            "QMT_REGISTRY_GHCR_IO_USER",
+            "`QMT_REGISTRY_<HOST>_USERNAME`",
+        ),
+        (
+            "QMT_REGISTRIES_GHCR_IO_TOKEN",
+            "did you mean `QMT_REGISTRY_GHCR_IO_TOKEN`?",
+        ),
+        (
+            "QMT_REGISTRY_MY-REG.EXAMPLE:5000_PASSWORD",
+            "did you mean `QMT_REGISTRY_MY__REG_EXAMPLE_5000_PASSWORD`?",
+        ),
+        (
+            "QMT_REGISTRY_ghcr_io_TOKEN",
+            "did you mean `QMT_REGISTRY_GHCR_IO_TOKEN`?",
+        ),
+        ("QMT_CONFIG", "did you mean `QMT_CONFIG_DIR`?"),
+        ("QMT_CACHE_DIRECTORY", "`QMT_CACHE_DIR`?"),
+        ("QMT_TIMEOUT", "did you mean `QMT_OCI__TIMEOUT`?"),
+        ("QMT_PULL_POLICY", "did you mean `QMT_OCI__PULL_POLICY`?"),
+        ("QMT_OFFLINE", "there is no such setting"),
+    ] {
+        let warning = unknown(name).unwrap_or_else(|| panic!("{name} is not named"));
+        let text = format!("`{name}` sets nothing: there is no such setting");
+        assert!(
+            warning.contains(&text) && warning.contains(meant),
+            "{warning}"
+        );
+    }
+    for name in [
+        "QMT_HOME",
+        "QMT_LOG",
+        "QMT_OCI__TIMEOUT",
+        "QMT_REGISTRY_GHCR_IO_TOKEN",
+        "QMT_REGISTRY____1__5000_PASSWORD",
+        "QMTX",
+        "PATH",
+    ] {
+        assert_eq!(unknown(name), None);
+    }
+}
