@@ -12,8 +12,8 @@ use qmt_registry::RedactedUrl;
 pub use self::error::SourceError;
 pub(crate) use self::scheme::{begins_with_host, is_like_image, registry_alone};
 use self::scheme::{
-    check_path, check_repository, check_scheme, check_web_address, plain_http, proposed,
-    with_space, without_sha256,
+    check_host, check_path, check_repository, check_scheme, check_web_address, plain_http,
+    proposed, with_space, without_sha256,
 };
 use crate::config::path::{expand, is_file_url, join};
 
@@ -69,6 +69,7 @@ impl PluginSource {
             let sha256 = sha256.trim().to_ascii_lowercase();
             let sha256 = sha256.strip_prefix("sha256:").unwrap_or(&sha256);
             let sha256 = format!("sha256:{sha256}").parse()?;
+            check_host(path)?;
             return Ok(Self::Url {
                 url: path.to_owned(),
                 sha256,

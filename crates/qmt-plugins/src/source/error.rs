@@ -85,7 +85,7 @@ pub enum SourceError {
         /// The path without it.
         meant: String,
     },
-    /// The path of a file or layout is not written as the config requires.
+    /// The path of a file or layout, or the URL, is not written as the config requires.
     #[error("{0}")]
     Path(&'static str),
     /// The path is not a valid name of an image, but the intended one is known.

@@ -8,11 +8,13 @@ use super::{FILE_ENDINGS, HTTP, HTTPS, LAYOUT, OCI, SourceError};
 
 /// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The
 /// words of other tools are among them.
-const MISSPELLED: [(&str, &str); 13] = [
+const MISSPELLED: [(&str, &str); 15] = [
     ("oci-layout:", LAYOUT),
     ("oci-archive:", LAYOUT),
     ("oci-dir:", LAYOUT),
     ("ocidir:", LAYOUT),
+    ("oci+layout:", LAYOUT),
+    ("oci_layout:", LAYOUT),
     ("oci:", OCI),
     ("docker:", OCI),
     ("https:", HTTPS),
@@ -117,6 +119,20 @@ fn image_in_url(rest: &str) -> Option<(String, bool)> {
     (has_tag || !name.contains('.')).then(|| (format!("{OCI}{image}"), has_tag))
 }
 
+/// Refuses a URL whose host no name can be, such as `https://${HOST}/x.wasm`.
+pub(super) fn check_host(url: &str) -> Result<(), SourceError> {
+    let host = url::Url::parse(url).ok();
+    let host = host.as_ref().and_then(url::Url::domain).unwrap_or_default();
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if host.bytes().all(is_of_name) {
+        return Ok(());
+    }
+    Err(SourceError::Path(
+        "the host of the URL is not a name or an address; environment variables are not replaced, so \
+         write it out",
+    ))
+}
+
 /// Refuses the URL of a web site in place of the name of an image: URLs of files are for the config.
 pub(super) fn check_web_address(text: &str) -> Result<(), SourceError> {
     let lower = text.to_ascii_lowercase();
@@ -202,11 +218,18 @@ pub(super) fn check_path(text: &str) -> Result<(), SourceError> {
     let is_path = ["/", "./", "../", "~/"]
         .iter()
         .any(|start| text.starts_with(start));
-    if is_path {
+    if is_path || is_layout(text) {
         let meant = format!("{LAYOUT}{text}");
         return Err(SourceError::Misspelled { meant });
     }
     Ok(())
+}
+
+/// Reports whether a path, without its tag, is that of a layout which is a folder.
+fn is_layout(text: &str) -> bool {
+    let tag = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+    let path = tag.map_or(text, |(path, _)| path);
+    Path::new(path).join("oci-layout").is_file()
 }
 
 /// Refuses schemes of other tools, and `oci-layout://` or `oci://` where it is misspelled.
@@ -228,8 +251,8 @@ fn misspelled(path: &str) -> Option<SourceError> {
     let rest = path.get(start.len()..)?;
     let name = rest.trim_start_matches('/');
     // For skopeo, `oci:` is the scheme of layouts.
-    let is_layout = *start == "oci:" && (!rest.starts_with("//") || rest.starts_with("///"));
-    if is_layout && !begins_with_host(name) {
+    let is_of_skopeo = *start == "oci:" && (!rest.starts_with("//") || rest.starts_with("///"));
+    if is_of_skopeo && !begins_with_host(name) {
         let root = if rest.starts_with('/') { "/" } else { "" };
         return Some(SourceError::Misspelled {
             meant: format!("{LAYOUT}{root}{name}"),
@@ -249,8 +272,12 @@ fn misspelled(path: &str) -> Option<SourceError> {
             name.get(user..)?
         }
     };
-    let meant = format!("{meant}{rest}");
-    let meant = text::without_credentials(&meant).into_owned();
+    // The name of a folder may have an `@`.
+    let is_there = *meant == LAYOUT && is_layout(rest);
+    let mut meant = format!("{meant}{rest}");
+    if !is_there {
+        meant = text::without_credentials(&meant).into_owned();
+    }
     Some(SourceError::Misspelled { meant })
 }
 

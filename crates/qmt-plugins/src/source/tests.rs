@@ -273,6 +273,7 @@ fn a_misspelled_scheme_is_asked_about() {
         ("oci:../l.d/x:v1", "oci-layout://../l.d/x:v1"),
         ("oci:localhost:5000/x:1", "oci://localhost:5000/x:1"),
         ("ocidir://l:v1", "oci-layout://l:v1"),
+        ("oci+layout://l:v1", "oci-layout://l:v1"),
         ("https://ghcr.io/acme/x:1", "oci://ghcr.io/acme/x:1"),
     ] {
         let error = PluginSource::parse(path, None).expect_err(path).to_string();
@@ -559,4 +560,43 @@ fn a_dot_is_not_repeated() {
         let source = source.relative_to(Path::new("."));
         assert_eq!(source.to_string(), located);
     }
+}
+
+/// It would be looked up as a name when the plugin is fetched.
+#[test]
+fn a_variable_in_place_of_the_host_of_a_url_is_refused() {
+    let sha256 = "a".repeat(64);
+    for url in [
+        "https://${HOST}/x.wasm",
+        "https://$HOST:8443/x.wasm",
+        "https://a.${TLD}/x.wasm",
+    ] {
+        let error = PluginSource::parse(url, Some(&sha256)).unwrap_err();
+        assert!(
+            error.to_string().contains("environment variables"),
+            "{error}"
+        );
+    }
+    for url in [
+        "https://a_b.example/$x/{y}.wasm",
+        "https://[::1]:8443/x",
+        "https://127.0.0.1/x",
+    ] {
+        PluginSource::parse(url, Some(&sha256)).unwrap();
+    }
+}
+
+#[test]
+fn a_layout_on_disk_is_asked_about_with_its_scheme() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = folder.path().join("job@2/l");
+    std::fs::create_dir_all(&layout).unwrap();
+    std::fs::write(layout.join("oci-layout"), "{}").unwrap();
+    let path = format!("{}:v1", layout.display());
+    let meant = format!("did you mean `oci-layout://{path}`?");
+    let written = format!("oci+layout://{path}");
+    let error = PluginSource::parse(&written, None).unwrap_err();
+    assert_eq!(error.to_string(), meant);
+    let error = PluginSource::parse_reference(&path).unwrap_err();
+    assert_eq!(error.to_string(), meant);
 }
