@@ -2,6 +2,7 @@
 
 mod hint;
 mod kind;
+mod layout;
 mod message;
 #[cfg(test)]
 mod tests;

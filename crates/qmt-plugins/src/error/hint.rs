@@ -15,7 +15,7 @@ use qmt_storage::LayoutError;
 use qmt_verify::VerifyError;
 use qmt_verify::report::{Rejection, RejectionCode};
 
-use super::{Error, ErrorKind as Kind, registry_cause};
+use super::{Error, ErrorKind as Kind, layout, registry_cause};
 use crate::config::spelling::nearest;
 use crate::config::{ConfigError, scope_of, scope_problem, size_limit};
 use crate::lockfile::LockfileError;
@@ -97,6 +97,12 @@ impl Error {
                 "did you mean the image layout `oci-layout://{}`?",
                 path.display()
             )),
+            Self::Registry { reference, .. }
+                if let Some(missing) = missing_file(self)
+                    && let Some(hint) = layout::meant(reference, missing) =>
+            {
+                Some(hint)
+            }
             _ if let Some(missing) = missing_file(self)
                 && let Some(name) = nearest_file(missing, layout_error(self).is_some()) =>
             {
@@ -266,7 +272,9 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
     } = source
         && !rejected.iter().any(|one| one.code.is_found())
     {
-        return Some(if subject.repository().layout().is_some() {
+        return Some(if let Some(exported) = layout::exported(subject) {
+            layout::import(&exported)
+        } else if subject.repository().layout().is_some() {
             "sign the image in a registry, and copy it into the layout together with its signatures"
                 .to_owned()
         } else {
