@@ -1,5 +1,6 @@
 //! What `config check` finds: settings that are well formed, and fail when they are used.
 
+use std::fs::Metadata;
 use std::path::Path;
 
 use qmt_oci_ref::{PluginKind, text};
@@ -91,8 +92,8 @@ pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
     warnings.extend(host.lock().warning().map(str::to_owned));
     for path in trust_files(host.config()) {
         let path = join(host.file.folder(), &path);
-        // A file that is absent or unreadable is an error where it is read.
-        let Ok(metadata) = std::fs::metadata(&path) else {
+        // A file that is absent or unreadable is an error where it is read, and so is a device.
+        let Some(metadata) = std::fs::metadata(&path).ok().filter(Metadata::is_file) else {
             continue;
         };
         let writers = writers::writers(&path, &metadata);
