@@ -179,10 +179,7 @@ impl Failure {
     /// Reports whether what follows the first line of a message are lines for the config, and not an
     /// excerpt of a file that can't be parsed.
     pub(crate) fn has_config_lines(&self) -> bool {
-        let Self::Library { error, .. } = self else {
-            return false;
-        };
-        matches!(**error, Error::Config(ConfigError::Contradiction { .. }))
+        matches!(self, Self::Library { error, .. } if has_config_lines(error))
     }
 
     /// Returns what an option does in place of what the error itself says.
@@ -269,14 +266,35 @@ fn data(kind: &str, messages: &[String], hint: Option<&str>, error: Option<&Erro
         Some(Error::NotVerified { source, .. }) => (source.rejections(), source.trust_root()),
         _ => (&[][..], None),
     };
+    let message = messages.first().map_or("", String::as_str);
+    let lines = error
+        .filter(|error| hint.is_none() && has_config_lines(error))
+        .and_then(|_| with_config_lines(message));
+    let (message, hint) = match &lines {
+        Some((message, lines)) => (*message, Some(lines.as_str())),
+        None => (message, hint),
+    };
     json!({
         "kind": kind,
-        "message": messages.first(),
+        "message": message,
         "causes": messages.get(1..).unwrap_or_default(),
         "hint": hint,
         "rejected": rejected,
         "trust_root": trust_root,
     })
+}
+
+fn has_config_lines(error: &Error) -> bool {
+    matches!(error, Error::Config(ConfigError::Contradiction { .. }))
+}
+
+/// Splits a message with config lines into what is wrong and what to do: the lines, after what they
+/// change.
+pub(crate) fn with_config_lines(message: &str) -> Option<(&str, String)> {
+    let (text, lines) = message.split_once('\n')?;
+    let change = text.rsplit_once("; ");
+    let (text, change) = change.unwrap_or((text, "these config lines do that:"));
+    Some((text, format!("{change}\n{lines}")))
 }
 
 fn with_causes(message: &str, error: &(dyn StdError + 'static)) -> Vec<String> {
@@ -314,6 +332,20 @@ fn is_missing_file(error: &BoxError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn config_lines_are_the_hint() {
+        let error = || {
+            let rule = "a key; and a log; add to `[oci]`:\na = 1\nb = 2";
+            let (path, key) = (PathBuf::from("c.toml"), "oci".to_owned());
+            let rule = rule.to_owned();
+            Error::from(ConfigError::Contradiction { path, key, rule })
+        };
+        let failure = Failure::from(error()).data();
+        assert_eq!(failure, error_data(&error()));
+        assert_eq!(failure["message"], "c.toml: `oci`: a key; and a log");
+        assert_eq!(failure["hint"], "add to `[oci]`:\na = 1\nb = 2");
+    }
 
     /// The order of the plugins in a config does not hide a refused signature.
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, with_config_lines};
 use crate::text::{self, Width};
 
 /// Writes config lines in TOML in the format of the user's config.
@@ -67,13 +67,12 @@ impl Shown {
         let safe = |text: &str| text::fixed(&text::escaped(text));
         let messages = failure.messages();
         let has_lines = failure.has_config_lines();
-        // Config lines after the first line can be pasted, so nothing may be drawn in front of them.
-        let (firsts, blocks): (Vec<_>, Vec<_>) = messages
+        // Config lines can be pasted, so nothing may be drawn in front of them.
+        let (firsts, changes): (Vec<_>, Vec<_>) = messages
             .iter()
-            .map(|text| {
-                text.split_once('\n')
-                    .filter(|_| has_lines)
-                    .unwrap_or((text, ""))
+            .map(|text| match with_config_lines(text).filter(|_| has_lines) {
+                Some((first, change)) => (first, Some(change)),
+                None => (text.as_str(), None),
             })
             .unzip();
         let mut firsts = firsts.into_iter().map(safe).rev();
@@ -89,16 +88,12 @@ impl Shown {
                 hint: None,
             };
         }
-        let hint = hint.map(|hint| match hint.split_once('\n') {
+        let help = hint.into_iter().chain(changes.into_iter().flatten());
+        let help = help.map(|help| match help.split_once('\n') {
             Some((first, block)) => format!("{first}\n{}", lines(block)),
-            None => hint,
+            None => help,
         });
-        let blocks = blocks.into_iter().filter(|block| !block.is_empty());
-        let (has_hint, blocks) = (hint.is_some(), blocks.map(lines));
-        let mut help: Vec<String> = hint.into_iter().chain(blocks).collect();
-        if has_lines && !has_hint && !help.is_empty() {
-            help.insert(0, "these config lines do that:".to_owned());
-        }
+        let help: Vec<String> = help.collect();
         shown.hint = (!help.is_empty()).then(|| safe(&help.join("\n")));
         shown
     }
@@ -124,6 +119,8 @@ impl Diagnostic for Shown {
 
 #[cfg(test)]
 mod tests {
+    use qmt_plugins::config::ConfigError;
+
     use super::*;
 
     const REFERENCE: &str = "registry.example.com/my-org/my-plugin@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -152,6 +149,22 @@ mod tests {
         assert_eq!(report.lines().find(is_long), None, "{report}");
         assert!(report.lines().count() > 4, "{report}");
         assert!(!report.contains('\u{1b}'), "{report}");
+    }
+
+    /// The message does not announce lines that only the help has.
+    #[test]
+    fn config_lines_are_in_the_help_alone() {
+        let rule = "a key has no log; change this entry to:\n{ key = \"k\" }".to_owned();
+        let failure = Failure::from(qmt_plugins::Error::from(ConfigError::Contradiction {
+            path: "c.toml".into(),
+            key: "oci".to_owned(),
+            rule,
+        }));
+        let theme = GraphicalTheme::unicode_nocolor();
+        let report = render(&failure, None, &str::to_owned, theme, None);
+        assert!(report.contains("a key has no log\n"), "{report}");
+        assert!(report.contains("help: change this entry to:\n"), "{report}");
+        assert_eq!(report.matches(':').count(), 4, "{report}");
     }
 
     #[test]
