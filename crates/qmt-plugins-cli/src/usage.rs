@@ -12,6 +12,35 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::text;
 
+/// Options of other programs, by name, and what has their meaning here.
+const OTHER_OPTIONS: [(&[&str], &str); 4] = [
+    (
+        &["--plain-http", "--http", "--insecure"],
+        "'plain_http = true' in '[registries.\"HOST\"]' of the config is for a registry without TLS",
+    ),
+    (
+        &[
+            "--tls-verify",
+            "--tls-skip-verify",
+            "--skip-tls-verify",
+            "--insecure-skip-tls-verify",
+            "--ca-file",
+            "--cacert",
+            "--cert-dir",
+        ],
+        "certificates are always verified; 'ca_file' in '[registries.\"HOST\"]' of the config names the \
+         authority or the server's own certificate",
+    ),
+    (
+        &["--authfile", "--auth-file", "--registry-config"],
+        "the variables DOCKER_CONFIG (a folder) and REGISTRY_AUTH_FILE name the files with credentials",
+    ),
+    (
+        &["--token", "--identity-token"],
+        "a token is passed on stdin in place of a password, with 'login HOST --password-stdin'",
+    ),
+];
+
 /// Prints help and version to stdout, and anything else as a failure.
 ///
 /// # Errors
@@ -20,6 +49,7 @@ use crate::text;
 pub(crate) fn answer(mut error: clap::Error) -> Result<(), Failure> {
     let output = Output::of_unparsed(format());
     hide_secrets(&mut error, is_login());
+    name_settings(&mut error, is_login());
     let text = error.render();
     if !error.use_stderr() {
         let is_colored = std::io::stdout().is_terminal() && output::has_color();
@@ -76,6 +106,27 @@ fn hide_secrets(error: &mut clap::Error, is_login: bool) {
             let hint = ContextValue::StyledStrs(vec![hint.into()]);
             error.insert(ContextKind::Suggested, hint);
         }
+    }
+}
+
+/// Names what has the meaning of an option of another program, in place of options with a similar name
+/// and of the advice to pass it as a value, which a login has no use for.
+fn name_settings(error: &mut clap::Error, is_login: bool) {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    if !option.starts_with('-') || error.kind() != ErrorKind::UnknownArgument {
+        return;
+    }
+    let name = option.split('=').next().unwrap_or_default();
+    let mut others = OTHER_OPTIONS.iter();
+    let other = others.find(|(names, _)| names.contains(&name));
+    if let Some((_, setting)) = other {
+        error.remove(ContextKind::SuggestedArg);
+        let setting = ContextValue::StyledStrs(vec![(*setting).into()]);
+        error.insert(ContextKind::Suggested, setting);
+    } else if is_login && !name.starts_with("--password") {
+        error.remove(ContextKind::Suggested);
     }
 }
 
@@ -236,6 +287,41 @@ mod tests {
         let mut error = Arguments::try_parse_from(arguments).unwrap_err();
         hide_secrets(&mut error, is_login);
         error.render().to_string()
+    }
+
+    /// The advice of `clap` to pass them as values fails.
+    #[test]
+    fn options_of_other_programs_lead_to_the_settings() {
+        let shown = |option: &str| {
+            let arguments = ["qmt-plugins", "login", "r.example", option];
+            let mut error = Arguments::try_parse_from(arguments).unwrap_err();
+            hide_secrets(&mut error, true);
+            name_settings(&mut error, true);
+            error.render().to_string()
+        };
+        for (option, setting) in [
+            ("--plain-http", "plain_http = true"),
+            ("--insecure", "plain_http = true"),
+            ("--tls-verify=false", "ca_file"),
+            ("--authfile=x.json", "REGISTRY_AUTH_FILE"),
+            ("--token", "--password-stdin"),
+            ("--token=hunter2", "--password-stdin"),
+        ] {
+            let text = shown(option);
+            assert!(text.contains(setting), "{option}: {text}");
+            assert!(
+                !text.contains("-- --") && !text.contains("similar"),
+                "{text}"
+            );
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert!(!shown("--colour").contains("-- --"));
+        assert!(
+            shown("--passwort").contains("--password"),
+            "{}",
+            shown("--passwort")
+        );
+        assert!(shown("--offlin").contains("--offline"));
     }
 
     #[test]
