@@ -127,6 +127,8 @@ impl std::fmt::Debug for HttpRegistryBuilder {
     }
 }
 
+type HostAndPort = (String, u16);
+
 /// What the clones of one client share.
 pub(crate) struct Inner {
     pub(super) context: Context,
@@ -134,9 +136,9 @@ pub(crate) struct Inner {
     /// Bounds the concurrent downloads.
     pub(super) streams: Arc<Semaphore>,
     /// The options of registries, by host and port.
-    options: HashMap<(String, u16), (RegistryHost, HostOptions)>,
+    options: HashMap<HostAndPort, (RegistryHost, HostOptions)>,
     /// The endpoints that were made, by host and port, and whether they are without TLS.
-    endpoints: Mutex<HashMap<((String, u16), bool), Arc<Endpoint>>>,
+    endpoints: Mutex<HashMap<(HostAndPort, bool), Arc<Endpoint>>>,
     pub(super) is_deferred: bool,
 }
 
