@@ -166,6 +166,16 @@ async fn what_would_fail_later_is_found() {
             "exact names",
         ),
         (
+            "path = \"echo.wasm\"\nallow = { env = [\"${KEY}\"] }",
+            "allow",
+            "exact names",
+        ),
+        (
+            "path = \"echo.wasm\"\nallow = { hosts = [\"${API}\"] }",
+            "allow",
+            "without scheme",
+        ),
+        (
             "path = \"echo.wasm\"\n[registries.\"ghcr.io\"]\nallow_realms = [\"https://a.b/token\"]",
             "allow_realms",
             "without a path",
