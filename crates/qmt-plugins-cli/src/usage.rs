@@ -122,7 +122,10 @@ fn name_settings(error: &mut clap::Error, is_login: bool) {
     let mut others = OTHER_OPTIONS.iter();
     let other = others.find(|(names, _)| names.contains(&name));
     if let Some((_, setting)) = other {
-        error.remove(ContextKind::SuggestedArg);
+        // The usage is that of the similar option.
+        if error.remove(ContextKind::SuggestedArg).is_some() {
+            error.remove(ContextKind::Usage);
+        }
         let setting = ContextValue::StyledStrs(vec![(*setting).into()]);
         error.insert(ContextKind::Suggested, setting);
     } else if is_login && !name.starts_with("--password") {
