@@ -3,6 +3,8 @@
 use std::fs::Metadata;
 use std::path::Path;
 
+#[cfg(feature = "http")]
+use qmt_oci_ref::RegistryError;
 use qmt_oci_ref::{PluginKind, text};
 
 use crate::config::NativeDenial;
@@ -250,13 +252,28 @@ fn check_registries(host: &PluginHost) -> Vec<Problem> {
             }
         }
     }
-    // It reads the files of certificates, and proxies.
     if host.registry.is_none()
-        && let Err(error) = host.http_client().and_then(|client| client.check_options())
+        && let Err(error) = check_client(host)
     {
         problems.push(("registries".to_owned(), messages(&error)));
     }
     problems
+}
+
+/// Makes the client, which reads the files of certificates and the option `proxy`, and reads the
+/// variables with proxies for the registries of the plugins.
+#[cfg(feature = "http")]
+fn check_client(host: &PluginHost) -> Result<(), RegistryError> {
+    let client = host.http_client()?;
+    client.check_options()?;
+    for provider in &host.config().providers {
+        let target = Target::named(host.config(), &provider.name);
+        let source = target.map(|target| target.located(host.file.folder()));
+        if let Ok(PluginSource::Registry(reference)) = source {
+            client.check_proxy(reference.host())?;
+        }
+    }
+    Ok(())
 }
 
 fn messages(error: &dyn std::error::Error) -> String {

@@ -382,3 +382,51 @@ fn odd_surroundings_are_lived_with() {
     let answer = desk.run_in(&folder, &greet);
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
 }
+
+/// What is set and can't be read never means that there is no proxy.
+#[test]
+fn an_unreadable_proxy_is_an_error_and_no_request_is_sent() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let placeholder = "it has a variable or placeholder instead of a host";
+    let check = ["config", "check"];
+    let inspect = ["inspect", "greet"];
+    for (proxy, reason) in [
+        ("http://${PROXY_HOST}:3128", placeholder),
+        ("{{ proxy }}", placeholder),
+        ("$PROXY", placeholder),
+        ("~/proxy", placeholder),
+        (" ", "it has only spaces"),
+    ] {
+        let config = scene.config("");
+        let table = "plain_http = true\n";
+        assert!(config.contains(table), "{config}");
+        let config = config.replace(table, &format!("{table}proxy = \"{proxy}\"\n"));
+        scene.desk.write("plugins.toml", &config);
+        for command in [&check, &inspect] {
+            let answer = scene.desk.run(command);
+            let said = answer.messages();
+            assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+            assert!(
+                said.contains(&format!("option `proxy` of registry `{host}`")),
+                "{said}"
+            );
+            assert!(said.contains(reason), "{said}");
+        }
+        // The variables are not used for the local machine.
+        let config = config.replace(&host.to_string(), "r.example");
+        let config = config.replace(&format!("proxy = \"{proxy}\"\n"), "");
+        scene.desk.write("plugins.toml", &config);
+        for command in [&check, &inspect] {
+            let answer = scene.desk.run_with(command, &[("http_proxy", proxy)]);
+            let said = answer.messages();
+            assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+            assert!(
+                said.contains("the proxy in the variable `http_proxy`"),
+                "{said}"
+            );
+            assert!(said.contains(reason), "{said}");
+        }
+    }
+    assert!(scene.registry.requests().is_empty());
+}

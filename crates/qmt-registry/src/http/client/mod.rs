@@ -97,6 +97,16 @@ impl HttpRegistry {
         Ok(self.inner.check_options()?)
     }
 
+    /// Checks that the proxy for `host`, if the options or the environment name one, can be read. Nothing
+    /// is connected.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Proxy`] with the variable, and [`ClientError::Options`].
+    pub fn check_proxy(&self, host: &RegistryHost) -> Result<(), RegistryError> {
+        Ok(self.inner.endpoint(host)?.check_proxy()?)
+    }
+
     /// A client of a mirror, which shares limits, tokens and credentials with this one and gives up
     /// sooner. It reaches `host` with `options`.
     pub(crate) fn of_mirror(

@@ -152,6 +152,12 @@ impl Endpoint {
         Url::parse(url.as_str()).is_ok_and(|url| self.context.proxies.exempts(&url))
     }
 
+    /// Checks that the proxy for this registry can be read, if there is one.
+    pub(crate) fn check_proxy(&self) -> Result<(), ClientError> {
+        let route = self.context.proxies.route(&self.options, &self.base);
+        route.map(drop)
+    }
+
     /// The kind of network that this endpoint is in.
     pub(crate) fn kind(&self) -> AddressKind {
         self.kind.get()

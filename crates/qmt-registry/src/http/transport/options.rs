@@ -52,7 +52,7 @@ impl HostOptions {
     /// proxy is not used for names and addresses of the local machine; this one is.
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
-        self.proxy = Some(proxy::parse(&proxy.into()));
+        self.proxy = Some(proxy::option(&proxy.into()));
         self
     }
 

@@ -4,8 +4,10 @@
 //! each request: a redirect may lead to a host for which another proxy, or none, is set.
 
 use std::env;
+use std::ffi::OsString;
 use std::net::IpAddr;
 
+use http::Uri;
 use ipnet::IpNet;
 use qmt_oci_ref::address::AddressKind;
 use url::{Host, Url};
@@ -31,7 +33,7 @@ struct Variable {
     name: &'static str,
     /// The scheme of the URLs that it is for; `None` for all.
     scheme: Option<&'static str>,
-    value: String,
+    value: OsString,
 }
 
 /// How a server is reached.
@@ -50,12 +52,15 @@ pub(super) struct ProxyUrl(pub(super) Url);
 impl Proxies {
     /// Reads the environment of this process.
     pub(crate) fn of_process() -> Self {
-        Self::read(|name| env::var(name).ok())
+        Self::read(|name| env::var_os(name))
     }
 
     /// Reads variables. The names in lower case come first, and an empty one is not set.
-    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    pub(crate) fn read<T: Into<OsString>>(variable: impl Fn(&str) -> Option<T>) -> Self {
+        let variable = |name: &str| {
+            let value: OsString = variable(name)?.into();
+            (!value.is_empty()).then_some(value)
+        };
         // In a CGI program, this variable is a header of a request (CVE-2016-5385).
         let is_cgi = variable("REQUEST_METHOD").is_some();
         let variables = [
@@ -74,10 +79,15 @@ impl Proxies {
                 value,
             })
         });
-        let exempt = variable("no_proxy").or_else(|| variable("NO_PROXY"));
+        let exempt = |name: &str| {
+            // A host that is not read goes through the proxy.
+            let list = variable(name)?.to_string_lossy().into_owned();
+            (!list.trim().is_empty()).then(|| Exempt::parse(&list))
+        };
+        let exempt = exempt("no_proxy").or_else(|| exempt("NO_PROXY"));
         Self {
             variables: variables.collect(),
-            exempt: exempt.as_deref().map(Exempt::parse).unwrap_or_default(),
+            exempt: exempt.unwrap_or_default(),
         }
     }
 
@@ -92,8 +102,8 @@ impl Proxies {
             return Ok(Route::Direct);
         }
         if let Some(configured) = options.proxy.clone() {
-            // An error was reported when the client was made.
-            let proxy = configured.unwrap_or_default();
+            // An error was reported when the client was made, with the registry and the option.
+            let proxy = configured.map_err(ClientError::setup)?;
             return Ok(proxy.map_or(Route::Direct, Route::Proxy));
         }
         let is_for = |variable: &&Variable| variable.scheme.is_none_or(|s| s == url.scheme());
@@ -105,20 +115,34 @@ impl Proxies {
                 Route::Direct
             });
         };
-        let proxy = parse(&variable.value).map_err(|reason| ProxyError::Variable {
-            variable: variable.name,
-            reason,
-        })?;
-        Ok(proxy.map_or(Route::Direct, Route::Proxy))
+        variable.proxy().map(Route::Proxy).map_err(|reason| {
+            let variable = variable.name;
+            ProxyError::Variable { variable, reason }.into()
+        })
     }
 }
 
-/// Reads the URL of a proxy; without a scheme it is reached by HTTP. A path, a query and a fragment
-/// mean nothing there and are ignored, as by curl. `None` for the empty text.
-pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
-    let text = text.trim();
+impl Variable {
+    fn proxy(&self) -> Result<ProxyUrl, &'static str> {
+        parse(self.value.to_str().ok_or("it is not UTF-8")?)
+    }
+}
+
+/// Reads the option `proxy` of a registry; `None` for the empty text.
+pub(super) fn option(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
     if text.is_empty() {
         return Ok(None);
+    }
+    parse(text).map(Some)
+}
+
+/// Reads the URL of a proxy; without a scheme it is reached by HTTP. A path, a query and a fragment
+/// mean nothing there and are ignored, as by curl. Requests would go without a proxy if the HTTP client
+/// did not understand the URL, so only one that it understands is returned.
+fn parse(text: &str) -> Result<ProxyUrl, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("it has only spaces");
     }
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks") => ("socks4", rest),
@@ -134,6 +158,13 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
         None => (None, rest),
     };
     let malformed = "it is not the URL of a proxy";
+    let host = address.split(['/', '?', '#']).next().unwrap_or(address);
+    if host.contains(['$', '{', '}', '<', '>', '%', '~', '`']) {
+        return Err("it has a variable or placeholder instead of a host");
+    }
+    if host.contains(['"', '\'']) {
+        return Err("it has quotation marks");
+    }
     if address.contains('\\') {
         return Err(malformed);
     }
@@ -141,7 +172,7 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
     if !SCHEMES.contains(&url.scheme()) {
         return Err("its scheme is not `http`, `https` or one of `socks`");
     }
-    if url.host_str().is_none_or(str::is_empty) {
+    if !url.host_str().is_some_and(is_host) {
         return Err(malformed);
     }
     url.set_path("");
@@ -156,7 +187,16 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
         url.set_username(name).map_err(|()| malformed)?;
         url.set_password(password).map_err(|()| malformed)?;
     }
-    Ok(Some(ProxyUrl(url)))
+    if url.as_str().parse::<Uri>().is_err() {
+        return Err(malformed);
+    }
+    Ok(ProxyUrl(url))
+}
+
+/// Whether `host`, as in a URL, is an address or has the characters of names in DNS. URLs allow others.
+fn is_host(host: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    host.starts_with('[') || (!host.is_empty() && host.bytes().all(is_of_name))
 }
 
 /// Whether `url` names the local machine. No name is looked up.

@@ -59,10 +59,10 @@ fn a_proxy_is_read_with_and_without_scheme() {
         ("proxy:1#x", "http://proxy:1/"),
         ("socks5://proxy:1/x", "socks5://proxy:1"),
     ] {
-        let proxy = parse(text).unwrap().unwrap();
+        let proxy = parse(text).unwrap();
         assert_eq!(proxy.0.as_str(), expected, "{text}");
     }
-    assert!(parse("").unwrap().is_none() && parse(" ").unwrap().is_none());
+    assert!(option("").unwrap().is_none());
     for text in [
         "ftp://proxy",
         "http://",
@@ -84,7 +84,7 @@ fn a_proxy_is_shown_without_its_password() {
         "http://DOM\\u:canary@localhost:1",
         "corp/canary@localhost:1",
     ] {
-        let proxy = parse(text).unwrap().unwrap();
+        let proxy = parse(text).unwrap();
         assert_eq!(format!("{proxy:?}"), "Proxy(http://localhost:1)");
     }
 }
@@ -240,4 +240,70 @@ fn a_scheme_with_one_slash_is_an_error() {
         assert!(text.contains("it has `:/` in place of `://`"), "{text}");
         assert!(!text.contains("canary"), "{text}");
     }
+}
+
+/// What is set and can't be read never means that there is no proxy: the HTTP client ignores a URL that
+/// it does not understand, so requests would go without one.
+#[test]
+fn an_unreadable_proxy_is_an_error() {
+    let long = format!("http://user:{}@proxy:1", "x".repeat(1 << 16));
+    let placeholder = "it has a variable or placeholder instead of a host";
+    let malformed = "it is not the URL of a proxy";
+    for (value, reason) in [
+        ("${PROXY}", placeholder),
+        ("${PROXY}:3128", placeholder),
+        ("http://${PROXY}:3128", placeholder),
+        ("http://canary:canary@${PROXY}:3128", placeholder),
+        ("https://${PROXY}:1", placeholder),
+        ("socks5://${PROXY}:1", placeholder),
+        ("socks5h://{PROXY}", placeholder),
+        ("$PROXY", placeholder),
+        ("http://$PROXY:3128", placeholder),
+        ("{{ proxy }}", placeholder),
+        ("http://{{proxy}}", placeholder),
+        ("<proxy>", placeholder),
+        ("%HTTP_PROXY%", placeholder),
+        ("~/proxy", placeholder),
+        ("http://`proxy`:1", placeholder),
+        ("\"http://proxy:3128\"", "it has quotation marks"),
+        ("'http://proxy:3128'", "it has quotation marks"),
+        ("http://pr\"oxy:1", "it has quotation marks"),
+        (" ", "it has only spaces"),
+        ("\t\n", "it has only spaces"),
+        ("PROXY proxy:3128; DIRECT", malformed),
+        ("proxy:3128,other:3128", malformed),
+        ("proxy,other", malformed),
+        ("pr*xy", malformed),
+        ("pr&xy=1", malformed),
+        ("http://:3128", malformed),
+        ("@", malformed),
+        (&long, malformed),
+    ] {
+        for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            let text = route(&[(name, value)], "http://r.example/");
+            assert!(text.contains(&format!("`{name}`")), "{value:?}: {text}");
+            assert!(text.contains(reason), "{value:?}: {text}");
+            assert!(!text.contains("canary"), "{text}");
+        }
+        assert_eq!(option(value), Err(reason), "{value:?}");
+        let options = HostOptions::new().proxy(value);
+        let text = routed(&[], &options, "http://r.example/");
+        assert!(text.contains("can't be set up"), "{text}");
+    }
+    // These are in names of machines, and are encoded.
+    for value in ["my_proxy:1", "pröxy.example", "-p-.example.", "[fd00::1]:1"] {
+        assert!(option(value).unwrap().is_some(), "{value}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_variable_that_is_not_text_is_an_error() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let value = OsString::from_vec(b"http://pr\xffxy:1".to_vec());
+    let proxies = Proxies::read(|name| (name == "https_proxy").then(|| value.clone()));
+    let routed = proxies.route(&HostOptions::new(), &url("https://r.example/"));
+    let text = routed.unwrap_err().to_string();
+    assert!(text.contains("`https_proxy`"), "{text}");
+    assert!(text.contains("it is not UTF-8"), "{text}");
 }
