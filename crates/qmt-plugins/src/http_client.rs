@@ -128,19 +128,25 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             };
             format!("the mirror {mirror} {what}: {reason}")
         }
+        RegistryEvent::CredentialSkipped { host, reason }
+        | RegistryEvent::CredentialRefused {
+            host,
+            answer: Some(reason),
+            ..
+        } => {
+            format!("continuing without a credential for {host}: {reason}")
+        }
         RegistryEvent::CredentialRefused {
             host,
             repository,
             origin,
+            answer: None,
         } => {
             let credential = match origin {
                 CredentialOrigin::Variables(_) => format!("credential in {origin}"),
                 _ => "stored credential".to_owned(),
             };
             format!("{host} refused the {credential} for {repository}; continuing without one")
-        }
-        RegistryEvent::CredentialSkipped { host, reason } => {
-            format!("continuing without a credential for {host}: {reason}")
         }
         _ => return,
     };

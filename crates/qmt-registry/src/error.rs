@@ -58,7 +58,7 @@ pub enum ClientError {
         names: Vec<String>,
     },
     /// The registry requires another credential. Many registries answer so for what does not exist.
-    #[error("{}{}", text::unauthorized(.host, .what, *.status, *.anonymous), suffix(.message))]
+    #[error("{}{}", text::unauthorized(.host, .what, *.status, *.anonymous, *.is_unsent), suffix(.message))]
     Unauthorized {
         /// The registry.
         host: RegistryHost,
@@ -68,6 +68,8 @@ pub enum ClientError {
         status: u16,
         /// Whether the request was sent without a credential.
         anonymous: bool,
+        /// Whether there is a credential, which was not sent because the registry did not ask for it.
+        is_unsent: bool,
         /// Where the credential comes from.
         origin: CredentialOrigin,
         /// The registry's message, escaped; empty without one.

@@ -57,7 +57,7 @@ pub enum RegistryEvent {
         /// Whether its content was wrong: then this client does not ask it again.
         wrong_content: bool,
     },
-    /// The credential for this registry was refused; the request is sent without it.
+    /// The credential for this registry was refused, or gave no token; the request is sent without it.
     CredentialRefused {
         /// The registry.
         host: RegistryHost,
@@ -65,6 +65,8 @@ pub enum RegistryEvent {
         repository: String,
         /// Where the credential comes from.
         origin: CredentialOrigin,
+        /// What the token server answered, if it gave no token and refused nothing.
+        answer: Option<String>,
     },
     /// The credential for this registry can't be used; the request is sent without it.
     CredentialSkipped {

@@ -74,6 +74,7 @@ fn an_index_with_a_signed_manifest_is_signed_itself() {
         what: "the referrers".to_owned(),
         status: 403,
         anonymous: true,
+        is_unsent: false,
         origin: CredentialOrigin::Unknown,
         message: String::new(),
     };

@@ -225,6 +225,14 @@ impl ClientError {
         }
     }
 
+    /// Sets whether the refusal is of a request without the credential that there is.
+    pub(crate) fn with_unsent_credential(mut self, unsent: bool) -> Self {
+        if let Self::Unauthorized { is_unsent, .. } = &mut self {
+            *is_unsent = unsent;
+        }
+        self
+    }
+
     pub(crate) fn setup(source: impl Into<BoxError>) -> Self {
         Self::Setup(source.into())
     }

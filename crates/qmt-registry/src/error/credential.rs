@@ -7,6 +7,7 @@ use qmt_oci_ref::RegistryHost;
 use super::text::{at_key, from_variables, login, write_out};
 use crate::BoxError;
 use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
+use crate::redact::RedactedUrl;
 
 /// Why a credential is missing or can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -248,4 +249,42 @@ fn kind_of_place(path: &Path) -> &'static str {
 /// Whether `path` stands for [`AUTH_VARIABLE`].
 fn is_variable(path: &Path) -> bool {
     path == Path::new(AUTH_VARIABLE)
+}
+
+/// The hint for a registry that requires a password where a token is stored.
+pub(super) fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
+    let address = url.address();
+    let default_port = if url.is_https() { ":443" } else { ":80" };
+    let host = address.strip_suffix(default_port).unwrap_or(&address);
+    let login = format!("log in with a user name and password: {}", login(host));
+    match origin {
+        CredentialOrigin::Entry {
+            is_replaced_by_login: false,
+            ..
+        } => format!(
+            "the token is from {origin}, which is used before that of a login to `{host}`: remove \
+             or replace this entry"
+        ),
+        CredentialOrigin::Entry { .. }
+        | CredentialOrigin::File(_)
+        | CredentialOrigin::Helper { .. } => format!("the token is from {origin}; {login}"),
+        CredentialOrigin::Unknown
+        | CredentialOrigin::Caller
+        | CredentialOrigin::Variables(_)
+        | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::Unexpanded { .. }
+        | CredentialOrigin::NoAuths { .. }
+        | CredentialOrigin::OtherPort { .. }
+        | CredentialOrigin::NotAPath { .. } => login,
+    }
+}
+
+/// The hint for a registry that refuses a request, and does not ask for the credential that there is.
+pub(super) fn unsent_hint(host: &RegistryHost, origin: &CredentialOrigin) -> String {
+    format!(
+        "{} is sent only where the registry asks for one, with the header `WWW-Authenticate`: the \
+         operator of `{host}` must add it, or find what refuses requests in front of the registry, such \
+         as a firewall",
+        super::hint::credential(origin)
+    )
 }

@@ -4,6 +4,7 @@ use qmt_oci_ref::RegistryHost;
 #[cfg(feature = "layout")]
 use qmt_storage::LayoutError;
 
+use super::credential::{password_hint, unsent_hint};
 use super::text::{APACHE_HTTPS_EXPECTED, login, write_out};
 use super::{ClientError, WithheldReason, proxy};
 use crate::credentials::CredentialOrigin;
@@ -54,6 +55,12 @@ impl ClientError {
             } if is_about_client_certificate(*status, message) => {
                 Some(client_certificate_hint(&host_of(&url.address())))
             }
+            Self::Unauthorized {
+                host,
+                is_unsent: true,
+                origin,
+                ..
+            } => Some(unsent_hint(host, origin)),
             Self::Unauthorized {
                 host,
                 anonymous,
@@ -265,34 +272,6 @@ fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
         "the credential is from {origin}, which {are} used before stored logins: correct or unset \
          {them}"
     ))
-}
-
-/// The hint for a registry that requires a password where a token is stored.
-fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
-    let address = url.address();
-    let default_port = if url.is_https() { ":443" } else { ":80" };
-    let host = address.strip_suffix(default_port).unwrap_or(&address);
-    let login = format!("log in with a user name and password: {}", login(host));
-    match origin {
-        CredentialOrigin::Entry {
-            is_replaced_by_login: false,
-            ..
-        } => format!(
-            "the token is from {origin}, which is used before that of a login to `{host}`: remove \
-             or replace this entry"
-        ),
-        CredentialOrigin::Entry { .. }
-        | CredentialOrigin::File(_)
-        | CredentialOrigin::Helper { .. } => format!("the token is from {origin}; {login}"),
-        CredentialOrigin::Unknown
-        | CredentialOrigin::Caller
-        | CredentialOrigin::Variables(_)
-        | CredentialOrigin::Misdirected { .. }
-        | CredentialOrigin::Unexpanded { .. }
-        | CredentialOrigin::NoAuths { .. }
-        | CredentialOrigin::OtherPort { .. }
-        | CredentialOrigin::NotAPath { .. } => login,
-    }
 }
 
 fn missing_hint(

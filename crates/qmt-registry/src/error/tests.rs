@@ -29,6 +29,7 @@ fn messages_say_what_to_do() {
         host: "registry.example.com".parse().unwrap(),
         realm: RedactedUrl::from_text("https://auth.example.net/token?x=canary"),
         reason: "it is another host",
+        for_anonymous: false,
         allow: Some("auth.example.net".to_owned()),
     };
     assert_eq!(
@@ -89,6 +90,7 @@ fn a_refused_credential_is_named() {
             what: "`a.example/team/x`".to_owned(),
             status: 403,
             anonymous: false,
+            is_unsent: false,
             origin,
             message: String::new(),
         };
@@ -160,6 +162,7 @@ fn the_host_in_a_command_is_quoted_where_a_shell_requires_it() {
             what: "x".to_owned(),
             status: 401,
             anonymous,
+            is_unsent: false,
             origin: CredentialOrigin::Unknown,
             message: String::new(),
         };

@@ -68,8 +68,14 @@ pub(super) fn unauthorized(
     what: &str,
     status: u16,
     anonymous: bool,
+    is_unsent: bool,
 ) -> String {
-    if anonymous && status == 403 {
+    if is_unsent {
+        format!(
+            "`{host}` refuses access to {what} (status {status}) and does not ask for a credential, so \
+             the stored one was not sent"
+        )
+    } else if anonymous && status == 403 {
         format!("`{host}` refuses access to {what} without a credential (status {status})")
     } else if anonymous {
         format!("`{host}` requires a credential for {what} (status {status}, none was sent)")

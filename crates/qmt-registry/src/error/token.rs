@@ -37,7 +37,8 @@ pub enum TokenServerError {
         host: RegistryHost,
     },
     /// The token server does not get the credential, or no request at all.
-    #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
+    #[error("`{host}` names `{realm}` as its token server, which {}: {reason}{}",
+        if *.for_anonymous { "gets no credential" } else { "is not used" },
         realm_hint(.allow.as_deref(), .host))]
     RealmRefused {
         /// The registry.
@@ -48,6 +49,8 @@ pub enum TokenServerError {
         reason: &'static str,
         /// The entry of `allow_realms` that would accept it, where one can.
         allow: Option<String>,
+        /// Whether it is asked for anonymous tokens.
+        for_anonymous: bool,
     },
     /// The token server can't be reached, or answers with an error.
     #[error("the token server `{realm}`, which `{host}` names, gives no token{}", for_credential(.origin.as_ref()))]
@@ -62,10 +65,12 @@ pub enum TokenServerError {
         source: Box<ClientError>,
     },
     /// The token server's answer has no usable token.
-    #[error("the token server `{realm}` gave no usable token: {reason}")]
+    #[error("the token server `{realm}` gave no usable token{}: {reason}", for_credential(.origin.as_ref()))]
     NoToken {
         /// The token server.
         realm: RedactedUrl,
+        /// Where the credential comes from, if it was asked with one.
+        origin: Option<CredentialOrigin>,
         /// What is wrong with the answer.
         reason: &'static str,
         /// Where the parser stopped, if it did; never a part of the answer.
@@ -115,7 +120,9 @@ impl TokenServerError {
 }
 
 fn for_credential(origin: Option<&CredentialOrigin>) -> String {
-    origin.map_or_else(String::new, |origin| format!(" for {}", credential(origin)))
+    let credential = origin.map(credential).unwrap_or_default();
+    let separator = if credential.is_empty() { "" } else { " for " };
+    format!("{separator}{}", credential.trim_end_matches(','))
 }
 
 /// What to do where a server fails for a credential: anonymous requests may be answered.

@@ -3,7 +3,8 @@
 //! A registry that could name any server could collect passwords (CVE-2026-48978, CVE-2026-33540)
 //! or make the client send requests into its own network. So a credential goes to the registry's
 //! own host, to the known pairs, and to what the operator lists in `allow_realms`. Any other host
-//! gets an anonymous request, and a host that is an address gets no request at all.
+//! gets an anonymous request, also where there is a credential, and a host that is an address gets no
+//! request at all.
 
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::address::AddressKind;
@@ -32,6 +33,13 @@ pub(crate) struct Realm {
     pub(crate) trust: RealmTrust,
 }
 
+impl Realm {
+    /// Whether it is asked for an anonymous token where there is a credential, which it may not get.
+    pub(crate) fn is_for_anonymous(&self) -> bool {
+        self.trust == RealmTrust::Untrusted && self.url.domain().is_some()
+    }
+}
+
 /// Why a token server gets requests, and whether it gets the credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RealmTrust {
@@ -56,6 +64,7 @@ pub(crate) fn check(
             realm: RedactedUrl::from_text(realm),
             reason,
             allow: allow.map(authority),
+            for_anonymous: false,
         })
     };
     if realm.is_empty() {
@@ -103,8 +112,9 @@ pub(crate) fn untrusted(host: &RegistryHost, realm: &Url) -> ClientError {
     ClientError::from(TokenServerError::RealmRefused {
         host: host.clone(),
         realm: RedactedUrl::from(realm),
-        reason: "it is another host, so the credential is not sent to it",
+        reason: "it is another host",
         allow: Some(authority(realm)),
+        for_anonymous: realm.domain().is_some(),
     })
 }
 

@@ -16,10 +16,12 @@ use http::{HeaderMap, HeaderValue};
 use qmt_oci_ref::Repository;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
+use url::Url;
 
 use self::refusal::is_refusal;
 use super::basic;
 use super::challenge::{self, BearerChallenge, Challenge};
+use super::realm;
 use super::scope::{Access, AuthScope};
 use crate::credentials::{Credential, CredentialStore};
 use crate::error::{ClientError, WithheldReason};
@@ -79,7 +81,7 @@ pub(crate) enum AuthOutcome {
 }
 
 /// What is known about the credential of a session.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 enum CredentialState {
     /// It is used where there is one.
     #[default]
@@ -88,6 +90,8 @@ enum CredentialState {
     Refused,
     /// Its file or helper can't be used, so requests are sent without it.
     Unusable,
+    /// The registry alone names this token server, so requests to it are sent without the credential.
+    Withheld(Url),
 }
 
 /// All sessions of one client.
@@ -122,6 +126,8 @@ struct Session {
     is_challenge_requested: bool,
     /// Whether a request without a credential was answered with content.
     is_read_anonymously: bool,
+    /// Whether there is a credential that the registry did not ask for, even where it was requested to.
+    is_unchallenged: bool,
     /// When `credential_state` or `is_challenge_requested` was last set.
     paused_at: Option<Instant>,
 }
@@ -138,6 +144,7 @@ impl Session {
         if self.paused_at.take_if(|at| is_over(*at)).is_some() {
             self.credential_state = CredentialState::InUse;
             self.is_challenge_requested = false;
+            self.is_unchallenged = false;
         }
     }
 }
@@ -206,7 +213,7 @@ impl Auth {
             if !self.may_drop_credential(scope, Some(used)) {
                 return Ok(AuthOutcome::Refused);
             }
-            locked.drop_credential();
+            locked.drop_credential(None);
         }
         locked.session.authorization = None;
         locked.answer_challenge(used, headers).await
@@ -226,7 +233,7 @@ impl Auth {
     pub(crate) async fn drop_credential(&self, scope: &AuthScope<'_>) {
         let mut locked = self.session(scope).await;
         if locked.session.credential_state == CredentialState::InUse {
-            locked.drop_credential();
+            locked.drop_credential(None);
         }
     }
 
@@ -250,6 +257,11 @@ impl Auth {
         };
         let host = &scope.endpoint.host;
         Ok(store.credential(host, scope.repository).await?)
+    }
+
+    /// Whether requests that read may be sent without a credential that can't be used or sent.
+    fn may_skip_credential(&self, scope: &AuthScope<'_>) -> bool {
+        self.anonymous_fallback && scope.access != Access::Push
     }
 
     fn may_read_anonymously(&self, scope: &AuthScope<'_>) -> bool {
@@ -344,21 +356,29 @@ impl LockedSession<'_> {
     async fn credential(&self) -> Result<Option<Credential>, ClientError> {
         match self.session.credential_state {
             CredentialState::InUse => self.auth.stored(self.scope).await,
-            CredentialState::Refused | CredentialState::Unusable => Ok(None),
+            CredentialState::Refused | CredentialState::Unusable | CredentialState::Withheld(_) => {
+                Ok(None)
+            }
         }
     }
 
-    /// Reports a credential that could not be used, if it still can't.
+    /// Reports a credential that could not be used, if it still can't, or not be sent.
     async fn check_usable(&mut self) -> Result<(), ClientError> {
-        if self.session.credential_state == CredentialState::Unusable {
-            self.auth.stored(self.scope).await?;
-            self.session.credential_state = CredentialState::InUse;
+        match &self.session.credential_state {
+            CredentialState::Unusable => {
+                self.auth.stored(self.scope).await?;
+                self.session.credential_state = CredentialState::InUse;
+                Ok(())
+            }
+            CredentialState::Withheld(server) => {
+                Err(realm::untrusted(&self.scope.endpoint.host, server))
+            }
+            CredentialState::InUse | CredentialState::Refused => Ok(()),
         }
-        Ok(())
     }
 
-    /// Continues without the refused credential.
-    fn drop_credential(&mut self) {
+    /// Continues without the refused credential, or the one for which the token server gave the `answer`.
+    fn drop_credential(&mut self, answer: Option<String>) {
         self.session.authorization = None;
         self.session.pause_credential(CredentialState::Refused);
         let (endpoint, repository) = (&self.scope.endpoint, self.scope.repository);
@@ -369,6 +389,7 @@ impl LockedSession<'_> {
                 host: endpoint.host.clone(),
                 repository: repository.map_or("", Repository::path).to_owned(),
                 origin: self.auth.origin(self.scope),
+                answer,
             });
     }
 }

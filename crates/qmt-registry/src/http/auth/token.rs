@@ -147,6 +147,14 @@ impl TokenRequest<'_> {
         }
     }
 
+    /// Names the credential in the error for an answer without a token.
+    fn with_origin(&self, mut error: ClientError) -> ClientError {
+        if let ClientError::TokenServer(TokenServerError::NoToken { origin, .. }) = &mut error {
+            *origin = self.credential.map(|_| self.auth.origin(self.scope));
+        }
+        error
+    }
+
     fn failed(&self, source: ClientError) -> ClientError {
         let is_answer = matches!(
             source,
@@ -172,10 +180,11 @@ impl TokenRequest<'_> {
                 .document(limit, "the token answer", |_| true)
                 .await?;
             let realm = RedactedUrl::from(&self.realm.url);
-            let token = parse(&content, &realm)?.ok_or_else(|| match self.credential {
+            let token = parse(&content, &realm).map_err(|error| self.with_origin(error))?;
+            let token = token.ok_or_else(|| match self.credential {
                 // Some servers refuse so.
                 None => self.refused(status, String::new()),
-                Some(_) => no_token(&realm, "its answer has no token", None),
+                Some(_) => self.with_origin(no_token(&realm, "its answer has no token", None)),
             });
             return Ok(token?);
         }
@@ -230,6 +239,7 @@ struct TokenAnswer {
 fn no_token(realm: &RedactedUrl, reason: &'static str, source: Option<BoxError>) -> ClientError {
     ClientError::from(TokenServerError::NoToken {
         realm: realm.clone(),
+        origin: None,
         reason,
         source,
     })
@@ -239,6 +249,9 @@ fn no_token(realm: &RedactedUrl, reason: &'static str, source: Option<BoxError>)
 fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Option<Token>, ClientError> {
     if is_web_page(content) {
         return Err(no_token(realm, "its answer is an HTML page", None));
+    }
+    if content.trim_ascii().is_empty() {
+        return Err(no_token(realm, "its answer is empty", None));
     }
     let answer: TokenAnswer =
         serde_json::from_slice(without_byte_order_mark(content)).map_err(|cause| {

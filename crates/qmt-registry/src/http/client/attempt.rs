@@ -109,6 +109,7 @@ impl Attempt<'_> {
         };
         let host = scope.endpoint.host.clone();
         let is_anonymous = used.is_none_or(Authorization::is_anonymous);
+        let is_unsent = is_anonymous && auth.is_credential_unsent(scope).await;
         let is_of_server = has_api_version || is_registry_error(&text.bytes);
         let of_proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
         let error = match (status, of_proxy) {
@@ -142,7 +143,7 @@ impl Attempt<'_> {
                 host: scope
                     .repository
                     .and(Some(host))
-                    .filter(|_| is_registry && request.may_be_private),
+                    .filter(|_| is_registry && request.may_be_private && !is_unsent),
                 origin: (!is_anonymous).then(|| auth.origin(scope)),
                 advice: request.advice,
             },
@@ -150,12 +151,13 @@ impl Attempt<'_> {
                 if (is_registry || is_challenge) && is_denied(status, &text.bytes) =>
             {
                 match auth.is_without_credential(scope, used).await {
-                    Ok(anonymous) => unauthorized(auth, request, status, anonymous, message),
+                    Ok(anonymous) => unauthorized(auth, request, status, anonymous, message)
+                        .with_unsent_credential(is_unsent),
                     Err(error) => error,
                 }
             }
             (429, _) => ClientError::RateLimited {
-                host: (is_anonymous && is_registry).then_some(host),
+                host: (is_anonymous && is_registry && !is_unsent).then_some(host),
                 url,
                 retry_after,
                 message,
@@ -224,6 +226,7 @@ pub(super) fn unauthorized(
         what: request.what.clone(),
         status,
         anonymous,
+        is_unsent: false,
         origin: auth.origin(&request.scope),
         message,
     }

@@ -8,7 +8,8 @@ use crate::http::transport::API;
 use crate::redact::RedactedUrl;
 
 impl Operation {
-    /// Requests what every registry has. Returns whether the registry asked for a credential.
+    /// Requests what every registry has. Returns whether the registry asked for
+    /// a credential and got it.
     pub(super) async fn check(mut self) -> Result<bool, ClientError> {
         let mut url = self.endpoint.base.clone();
         url.set_path(API);
@@ -28,7 +29,7 @@ impl Operation {
         }
         let current = self.auth.current(&request.scope).await;
         let used = current.map_err(|failure| failure.error)?;
-        Ok(used.is_some())
+        Ok(used.is_some_and(|used| !used.is_anonymous()))
     }
 }
 

@@ -77,7 +77,8 @@ impl HttpRegistry {
     }
 
     /// Checks that `host` answers as a registry, with the credential that is stored for it, if there
-    /// is one. Returns whether the registry asked for a credential.
+    /// is one. As for downloads, one that can't be used is reported as an event, and anonymous access is
+    /// tried. Returns whether the registry asked for a credential and got it.
     ///
     /// # Errors
     ///

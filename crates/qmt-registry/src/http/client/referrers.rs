@@ -136,6 +136,7 @@ impl Operation {
             let used = current.map_err(|failure| failure.error)?;
             let anonymous = auth.is_without_credential(scope, used.as_ref()).await?;
             unauthorized(auth, request, status, anonymous, message)
+                .with_unsent_credential(auth.is_credential_unsent(scope).await)
         } else {
             ClientError::Status {
                 url: RedactedUrl::from(url),

@@ -1,5 +1,8 @@
 //! AUTH-04 to AUTH-09: which token servers and challenges are accepted.
 
+use qmt_oci_ref::{DigestAlgorithm, RawManifest};
+use qmt_registry::RegistryWriter as _;
+
 use super::*;
 
 /// AUTH-04: a realm on another host gets no password until the operator lists it.
@@ -45,6 +48,63 @@ async fn a_foreign_realm_serves_anonymous_clients() {
     let server = image_behind(tokens.auth()).await;
     resolve(&client(&server), &server).await.unwrap();
     assert!(authorizations(&tokens.requests()).is_empty());
+}
+
+/// AUTH-04: a public image requires no credential, so one that may not be sent does not matter.
+#[tokio::test]
+async fn a_foreign_realm_serves_clients_with_a_credential_as_anonymous_ones() {
+    let server = image_behind(Auth::Token(options().anonymous_pull())).await;
+    let port = server.address().port();
+    let other = format!("Bearer realm=\"http://localhost:{port}/token\",service=\"s\"");
+    let is_anonymous = |r: &LoggedRequest| r.header("authorization").is_none();
+    let challenge = || {
+        let fault = Fault::on("*", "/v2/**").when(is_anonymous).respond(401);
+        server.fault(fault.add_header("www-authenticate", &other));
+    };
+    let home = tempfile::tempdir().unwrap();
+    let host = server.host();
+    let stored = format!(r#"{{"auths":{{"{host}":{{"auth":"YWxpY2U6Y2FuYXJ5"}}}}}}"#);
+    let docker = || without::with_docker(&server, home.path(), &stored);
+    challenge();
+    let (client, events) = docker();
+    for _ in 0..2 {
+        resolve(&client, &server).await.unwrap();
+    }
+    let [RegistryEvent::CredentialSkipped { reason, .. }] = &events.all()[..] else {
+        panic!("{:?}", events.all());
+    };
+    let words = [
+        "which gets no credential: it is another host",
+        &format!("set allow_realms = [\"localhost:{port}\"]"),
+    ];
+    assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
+    assert!(!client.check_host(&host).await.unwrap());
+
+    // Where anonymous access is not enough, the credential that was not sent is the reason.
+    for status in [401, 403] {
+        server.clear_faults();
+        challenge();
+        let refusal = Fault::on("GET", "/v2/acme/**").respond(status);
+        server.fault(refusal.add_header("www-authenticate", "Basic realm=\"x\""));
+        let (client, _) = docker();
+        for _ in 0..2 {
+            let error = resolve(&client, &server).await.unwrap_err();
+            let is_refused = matches!(
+                error.detail(),
+                Some(ClientError::TokenServer(
+                    TokenServerError::RealmRefused { .. }
+                ))
+            );
+            assert!(is_refused, "{status}: {error:?}");
+        }
+    }
+    // Nothing is pushed without it.
+    let to = server.reference("acme/echo:2");
+    let image = RawManifest::read(MANIFEST.into(), None, DigestAlgorithm::Sha256);
+    let image = image.unwrap();
+    let push = client.push_manifest(&to, &image).await;
+    assert!(push.unwrap_err().to_string().contains("allow_realms"));
+    assert!(!has_password(&server.requests()));
 }
 
 /// AUTH-05, AUTH-07: realms that get no request, each after an accepted one.

@@ -10,7 +10,11 @@ use qmt_registry::RegistryWriter as _;
 use super::*;
 
 /// A client with docker's configuration in `home`.
-fn with_docker(server: &FakeRegistry, home: &Path, content: &str) -> (HttpRegistry, Recorder) {
+pub(super) fn with_docker(
+    server: &FakeRegistry,
+    home: &Path,
+    content: &str,
+) -> (HttpRegistry, Recorder) {
     std::fs::create_dir_all(home.join(".docker")).unwrap();
     std::fs::write(home.join(".docker/config.json"), content).unwrap();
     with_environment(server, [("HOME", home)].into_iter().collect())
@@ -50,6 +54,10 @@ async fn an_unusable_credential_is_reported_only_where_one_is_required() {
                 );
             }
         }
+        // The check of a registry tries the same.
+        let (client, events) = with_docker(&public, home.path(), &content(&public));
+        assert!(!client.check_host(&public.host()).await.unwrap());
+        assert_eq!(events.count(skipped), 1);
         // Nothing is pushed without the credential that there is.
         let (client, _) = with_docker(&public, home.path(), &content(&public));
         let (to, algorithm) = (public.reference("acme/echo:2"), DigestAlgorithm::Sha256);
@@ -229,6 +237,91 @@ async fn not_found_mentions_private_repositories() {
         .unwrap_err();
     assert!(error.is_not_found());
     assert!(hint_of(&error).contains("`qmt-plugins login"));
+}
+
+/// A registry without a challenge gets no credential. A login would change nothing, so none is proposed.
+#[tokio::test]
+async fn a_credential_that_the_registry_does_not_ask_for_is_named_as_such() {
+    let server = image_behind(Auth::None).await;
+    let home = tempfile::tempdir().unwrap();
+    let host = server.host();
+    let stored = format!(r#"{{"auths":{{"{host}":{{"auth":"YWxpY2U6Y2FuYXJ5"}}}}}}"#);
+    for (status, said) in [
+        (
+            403,
+            "does not ask for a credential, so the stored one was not sent",
+        ),
+        (404, "does not exist"),
+    ] {
+        server.clear_faults();
+        server.fault(Fault::on("GET", "/v2/*/manifests/*").respond(status));
+        let (client, _) = with_docker(&server, home.path(), &stored);
+        for _ in 0..2 {
+            let error = resolve(&client, &server).await.unwrap_err();
+            let (text, hint) = (error.to_string(), hint_of(&error));
+            assert!(text.contains(said), "{text}");
+            assert!(!hint.contains("login"), "{hint}");
+            assert_eq!(hint.contains("config.json"), status == 403, "{hint}");
+        }
+        // Without one, a login is the next step.
+        let (client, _) = with_docker(&server, home.path(), "{}");
+        let error = resolve(&client, &server).await.unwrap_err();
+        assert!(hint_of(&error).contains("login"), "{error:?}");
+    }
+    assert!(authorizations(&server.requests()).is_empty());
+}
+
+/// A token server that gives no token refuses nothing: the warning says what it answered.
+#[tokio::test]
+async fn an_answer_without_a_token_is_no_refusal() {
+    let server = image_behind(Auth::Token(options().anonymous_pull())).await;
+    let home = tempfile::tempdir().unwrap();
+    let host = server.host();
+    let auth = STANDARD.encode(format!("alice:{CANARY}"));
+    let stored = format!(r#"{{"auths":{{"{host}":{{"auth":"{auth}"}}}}}}"#);
+    for (answer, said) in [
+        (
+            "<!doctype html><title>Sign in</title>",
+            "its answer is an HTML page",
+        ),
+        ("", "its answer is empty"),
+        (r#"{"errors":[]}"#, "its answer has no token"),
+        (r#"{"token":"a b"}"#, ""),
+    ] {
+        server.fault(
+            Fault::on("GET", "/token")
+                .when(|r| r.header("authorization").is_some())
+                .body(answer),
+        );
+        let (client, events) = with_docker(&server, home.path(), &stored);
+        let resolved = resolve(&client, &server).await;
+        server.clear_faults();
+        if said.is_empty() {
+            let text = resolved.unwrap_err().to_string();
+            assert!(
+                text.contains("it has characters that a header does not allow"),
+                "{text}"
+            );
+            continue;
+        }
+        resolved.unwrap();
+        let all = events.all();
+        let [
+            RegistryEvent::CredentialRefused {
+                answer: Some(reason),
+                ..
+            },
+        ] = &all[..]
+        else {
+            panic!("{all:?}");
+        };
+        let words = [
+            said,
+            "for the credential, entry `",
+            "config.json`: its",
+        ];
+        assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
+    }
 }
 
 /// CFG-01: servers that repeat what they were sent.

@@ -19,14 +19,9 @@ impl LockedSession<'_> {
     pub(super) async fn renew(&mut self, challenge: &BearerChallenge) -> Result<(), Failure> {
         let (auth, scope) = (self.auth, self.scope);
         let endpoint = &scope.endpoint;
-        let credential = match self.credential().await {
-            Err(error) if is_unusable(&error) && auth.may_read_anonymously(scope) => {
-                self.session.pause_credential(CredentialState::Unusable);
-                let events = &endpoint.context.events;
-                events.send(RegistryEvent::CredentialSkipped {
-                    host: endpoint.host.clone(),
-                    reason: text::error_line(&error, None),
-                });
+        let mut credential = match self.credential().await {
+            Err(error) if is_unusable(&error) && auth.may_skip_credential(scope) => {
+                self.skip_credential(CredentialState::Unusable, &error);
                 None
             }
             credential => credential?,
@@ -38,6 +33,11 @@ impl LockedSession<'_> {
         }
         let allow = &endpoint.options.allow_realms;
         let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
+        if realm.is_for_anonymous() && credential.is_some() && auth.may_skip_credential(scope) {
+            let withheld = CredentialState::Withheld(realm.url.clone());
+            self.skip_credential(withheld, &realm::untrusted(&endpoint.host, &realm.url));
+            credential = None;
+        }
         let token = self.token(TokenRequest {
             auth,
             scope,
@@ -50,6 +50,7 @@ impl LockedSession<'_> {
         let header = bearer(&token.text).ok_or_else(|| {
             ClientError::from(TokenServerError::NoToken {
                 realm: RedactedUrl::from(&realm.url),
+                origin: credential.as_ref().map(|_| auth.origin(scope)),
                 reason: "it has characters that a header does not allow",
                 source: None,
             })
@@ -68,6 +69,20 @@ impl LockedSession<'_> {
         Ok(())
     }
 
+    /// Continues without the credential, and reports why.
+    fn skip_credential(&mut self, state: CredentialState, why: &(dyn std::error::Error + 'static)) {
+        self.session.authorization = None;
+        self.session.pause_credential(state);
+        let endpoint = &self.scope.endpoint;
+        endpoint
+            .context
+            .events
+            .send(RegistryEvent::CredentialSkipped {
+                host: endpoint.host.clone(),
+                reason: text::error_line(why, None),
+            });
+    }
+
     /// Asks for a token. If the credential is refused and anonymous access may be enough, asks once
     /// more without it.
     async fn token(&mut self, mut request: TokenRequest<'_>) -> Result<Token, Failure> {
@@ -79,7 +94,12 @@ impl LockedSession<'_> {
             self.check_usable().await?;
             return Err(refused);
         }
-        self.drop_credential();
+        // A token server that gives no token refuses nothing.
+        let answer = match &refused.error {
+            ClientError::TokenServer(no_token) => Some(text::error_line(no_token, None)),
+            _ => None,
+        };
+        self.drop_credential(answer);
         request.credential = None;
         match request.send().await {
             Err(second) if is_refusal(&second) => Err(refused),

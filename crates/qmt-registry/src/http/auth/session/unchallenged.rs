@@ -32,7 +32,7 @@ impl Auth {
         }
         session.is_challenge_requested = true;
         session.paused_at = Some(Instant::now());
-        let is_worth_it = match stored {
+        let is_worth_it = match &stored {
             Ok(Some(_)) => true,
             // An anonymous token may be required to read.
             Ok(None) => {
@@ -42,7 +42,20 @@ impl Auth {
             }
             Err(_) => false,
         };
-        is_worth_it && matches!(locked.request_challenge().await, Ok(AuthOutcome::Retry))
+        if !is_worth_it {
+            return false;
+        }
+        let outcome = locked.request_challenge().await;
+        locked.session.is_unchallenged =
+            matches!((&outcome, &stored), (Ok(AuthOutcome::Refused), Ok(Some(_))));
+        matches!(outcome, Ok(AuthOutcome::Retry))
+    }
+
+    /// Whether there is a credential that is not sent: the registry does not ask for it, or asks to send
+    /// it to a token server that may not get it.
+    pub(crate) async fn is_credential_unsent(&self, scope: &AuthScope<'_>) -> bool {
+        let session = &self.session(scope).await.session;
+        session.is_unchallenged || matches!(session.credential_state, CredentialState::Withheld(_))
     }
 
     /// Notes that the registry answers requests of this session without a credential.
