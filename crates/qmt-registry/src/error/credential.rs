@@ -9,6 +9,9 @@ use crate::BoxError;
 use crate::credentials::{AUTH_VARIABLE, CredentialOrigin};
 use crate::redact::RedactedUrl;
 
+/// How the name of a program begins if the file names it with what is added.
+const PREFIX_TWICE: &str = "docker-credential-docker-credential-";
+
 /// Why a credential is missing or can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -185,7 +188,12 @@ impl CredentialError {
                 let remove = format!("remove `{key}` from the file and log in again");
                 match failure {
                     HelperFailure::Name => remove,
-                    HelperFailure::Missing => format!("install `{program}`, or {remove}"),
+                    HelperFailure::Missing => match program.strip_prefix(PREFIX_TWICE) {
+                        Some(name) => format!(
+                            "write `{name}` in `{key}`: `docker-credential-` is added to it"
+                        ),
+                        None => format!("install `{program}`, or {remove}"),
+                    },
                     HelperFailure::Run => {
                         format!("run `{program} list` to see what is wrong with it, or {remove}")
                     }

@@ -250,6 +250,11 @@ async fn the_hint_about_a_helper_fits_its_failure() {
     };
     let missing = Home::with_docker(config).find("ghcr.io").await.unwrap_err();
     assert!(hint(&missing).contains("install `docker-credential-x`"));
+    let prefixed = r#"{"credHelpers":{"ghcr.io":"docker-credential-x"}}"#;
+    let prefixed = Home::with_docker(prefixed).find("ghcr.io").await;
+    let text = hint(&prefixed.unwrap_err());
+    assert!(text.contains("write `x` in `credHelpers"), "{text}");
+    assert!(!text.contains("install"), "{text}");
     let home = Home::with_docker(config);
     home.helper("x", "exit 7");
     let failed = home.find("ghcr.io").await.unwrap_err();
