@@ -17,7 +17,6 @@ use rustls::{ClientConfig, Error, InconsistentKeys};
 use zeroize::Zeroizing;
 
 use super::certificate::{Trusted, public_key};
-use super::explain::tls;
 use super::options::HostOptions;
 use super::system;
 use super::verifier::ServerVerifier;
@@ -93,9 +92,11 @@ fn identity(
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, ClientError> {
     let chain = certificate.certificates()?;
-    let private = provider.key_provider.load_private_key(key.private_key()?);
-    let private = private
-        .map_err(|cause| key.unusable("its key is of an unknown kind", Some(tls(&cause).into())))?;
+    let private = key.private_key()?;
+    let reason = other::than_supported_key(&private);
+    let private = provider.key_provider.load_private_key(private);
+    // The texts of the causes are those of programmers.
+    let private = private.map_err(|_| key.unusable(reason, None))?;
     let certified = CertifiedKey::new(chain, private);
     let is_its_key = match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => true,

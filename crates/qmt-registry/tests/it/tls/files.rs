@@ -1,5 +1,7 @@
 //! Files that options name, and what is said about those that can't be used.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use qmt_registry::{MirrorOptions, Mirrors};
 
 use super::*;
@@ -228,6 +230,37 @@ async fn other_files_are_called_by_name() {
     ] {
         let text = message(HostOptions::new().client_certificate(&cert, &key));
         assert!(text.contains(words), "{text}");
+    }
+    // In DER: the identifiers of a key on an elliptic curve, and of secp256k1 or P-256.
+    let kind = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
+    let in_pem = |label: &str, curve: &[u8]| {
+        let content = STANDARD.encode([kind, curve].concat());
+        let text = format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n");
+        write("curve", text.as_bytes())
+    };
+    for (label, curve, words) in [
+        (
+            "PRIVATE KEY",
+            &b"\x06\x05\x2b\x81\x04\x00\x0a"[..],
+            "the curve of its key is not supported; P-256",
+        ),
+        (
+            "EC PRIVATE KEY",
+            b"\x06\x05\x2b\x81\x04\x00\x0a",
+            "the curve of its key is not supported; P-256",
+        ),
+        (
+            "PRIVATE KEY",
+            b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+            "its key is malformed",
+        ),
+    ] {
+        let options = HostOptions::new().client_certificate(&cert, in_pem(label, curve));
+        let text = message(options);
+        assert!(
+            text.contains(words) && !text.contains("unexpected"),
+            "{text}"
+        );
     }
     let text = message(HostOptions::new().client_certificate(&wide, &cert));
     assert!(text.contains(utf_16), "{text}");

@@ -1,5 +1,7 @@
 //! What is said about files that hold something else than certificates, or than a private key.
 
+use rustls::pki_types::PrivateKeyDer;
+
 /// What is said about a certificate under another label, such as `TRUSTED CERTIFICATE`.
 const OTHER_LABEL: &str = "it has no line `-----BEGIN CERTIFICATE-----`; a certificate under another \
                            label is converted by `openssl x509 -in FILE -out NEW`";
@@ -15,6 +17,14 @@ const INDENTED: &str = "its lines begin with spaces; remove them with `awk '{$1=
 /// What is said about a file that holds certificate and key together.
 const PKCS12: &str =
     "it is PKCS #12; write it as PEM with `openssl pkcs12 -in FILE -nodes -out NEW`";
+/// The identifiers of keys on elliptic curves, and of the curves that TLS supports.
+/// <https://www.rfc-editor.org/rfc/rfc5480#section-2.1.1>
+const EC_KEY: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
+const CURVES: [&[u8]; 3] = [
+    b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+    b"\x06\x05\x2b\x81\x04\x00\x22",
+    b"\x06\x05\x2b\x81\x04\x00\x23",
+];
 const EMPTY: &str = "it is empty";
 
 /// How a PEM file of an encrypted key is recognised: PKCS #8, and the older form of OpenSSL.
@@ -104,6 +114,20 @@ pub(super) fn than_private_key(content: &[u8]) -> &'static str {
         .unwrap_or("it has no private key in PEM")
 }
 
+/// What to say of a private key that is in PEM and can't be used.
+pub(super) fn than_supported_key(key: &PrivateKeyDer<'_>) -> &'static str {
+    let is_on_curve = match key {
+        PrivateKeyDer::Sec1(_) => true,
+        key => has_part(key.secret_der(), EC_KEY),
+    };
+    let mut curves = CURVES.iter();
+    if is_on_curve && !curves.any(|curve| has_part(key.secret_der(), curve)) {
+        "the curve of its key is not supported; P-256, P-384 and P-521 are"
+    } else {
+        "its key is malformed, or of a kind that is not supported: RSA, ECDSA and Ed25519 are"
+    }
+}
+
 /// What to say of a file that has a line with one of the marks.
 fn found(content: &[u8], marks: &[(&str, &'static str)]) -> Option<&'static str> {
     let found = marks.iter().find(|(mark, _)| has(content, mark));
@@ -111,8 +135,12 @@ fn found(content: &[u8], marks: &[(&str, &'static str)]) -> Option<&'static str>
 }
 
 fn has(content: &[u8], mark: &str) -> bool {
-    let mut parts = content.windows(mark.len());
-    parts.any(|part| part == mark.as_bytes())
+    has_part(content, mark.as_bytes())
+}
+
+fn has_part(content: &[u8], sought: &[u8]) -> bool {
+    let mut parts = content.windows(sought.len());
+    parts.any(|part| part == sought)
 }
 
 /// What to say of a file that is empty, or not PEM: `der` if it begins with the sequence that
