@@ -9,6 +9,7 @@ use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use zeroize::Zeroizing;
 
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
@@ -73,6 +74,22 @@ fn is_for_servers(certificate: &Certificate) -> Option<bool> {
         let mut purposes = purposes.iter();
         purposes.any(|purpose| [SERVER_AUTH, ANY_PURPOSE].contains(purpose))
     }))
+}
+
+/// PEM without the byte order marks that precede its blocks, which a parser does not find then; `None`
+/// where there are none. A file that is made of several ones can have some.
+pub(super) fn without_marks(content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    const MARKED: &[u8] = "\u{feff}-----BEGIN ".as_bytes();
+    let mut clean = Zeroizing::new(Vec::with_capacity(content.len()));
+    let mut rest = content;
+    while let Some(at) = rest.windows(MARKED.len()).position(|part| part == MARKED) {
+        clean.extend_from_slice(&rest[..at]);
+        rest = &rest[at + MARK.len()..];
+    }
+    let has_marks = rest.len() < content.len();
+    clean.extend_from_slice(rest);
+    has_marks.then_some(clean)
 }
 
 /// Whether a certificate names itself as its issuer.

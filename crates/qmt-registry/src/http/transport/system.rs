@@ -56,12 +56,18 @@ pub(super) use self::platform::Verifier;
 /// Elsewhere, the system is a file of certificates, which webpki checks.
 #[cfg(all(unix, not(target_os = "android"), not(target_vendor = "apple")))]
 mod platform {
+    use std::io::Read as _;
+    use std::path::{Path, PathBuf};
+
     use rustls::RootCertStore;
     use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
     use rustls::server::ParsedCertificate;
     use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
-    use super::{Arc, Chain, CryptoProvider, Error, Trusted};
+    use rustls::pki_types::pem::PemObject as _;
+
+    use super::super::certificate::without_marks;
+    use super::{Arc, CertificateDer, Chain, CryptoProvider, Error, Trusted};
 
     #[derive(Debug)]
     pub(in super::super) struct Verifier {
@@ -73,12 +79,41 @@ mod platform {
     pub(super) fn list() -> CertificateResult {
         let mut variables = super::VARIABLES.iter();
         let is_set = variables.any(|name| std::env::var_os(name).is_some());
-        if !is_set || super::variable().is_some() {
-            return load_native_certs();
+        let mut list = if !is_set || super::variable().is_some() {
+            load_native_certs()
+        } else {
+            let found = openssl_probe::probe();
+            let folder = found.cert_dir.first().filter(|_| found.cert_file.is_none());
+            load_certs_from_paths(found.cert_file.as_deref(), folder.map(|path| &**path))
+        };
+        list.certs
+            .extend(files().iter().flat_map(|path| marked(path)));
+        list
+    }
+
+    /// The files that [`list`] reads.
+    fn files() -> Vec<PathBuf> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let [file, folders] = super::VARIABLES.map(variable);
+        if file.is_none() && folders.is_none() {
+            return Vec::from_iter(openssl_probe::probe().cert_file);
         }
-        let found = openssl_probe::probe();
-        let folder = found.cert_dir.first().filter(|_| found.cert_file.is_none());
-        load_certs_from_paths(found.cert_file.as_deref(), folder.map(|path| &**path))
+        let mut files = Vec::from_iter(file.map(PathBuf::from));
+        for folder in folders.iter().flat_map(std::env::split_paths) {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            files.extend(entries.map(|entry| entry.path()));
+        }
+        files
+    }
+
+    /// The certificates of a file with byte order marks: the library does not find those after them.
+    fn marked(path: &Path) -> Vec<CertificateDer<'static>> {
+        let mut content = Vec::new();
+        let read = qmt_storage::files::open_regular(path)
+            .and_then(|mut opened| opened.read_to_end(&mut content));
+        let clean = read.ok().and_then(|_| without_marks(&content));
+        let clean = clean.unwrap_or_default();
+        CertificateDer::pem_slice_iter(&clean).flatten().collect()
     }
 
     impl Verifier {

@@ -16,7 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, Error, InconsistentKeys};
 use zeroize::Zeroizing;
 
-use super::certificate::{Trusted, public_key};
+use super::certificate::{Trusted, public_key, without_marks};
 use super::options::HostOptions;
 use super::system;
 use super::verifier::ServerVerifier;
@@ -194,7 +194,8 @@ impl<'a> File<'a> {
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-        let content = without_byte_order_mark(&self.content);
+        let clean = without_marks(&self.content);
+        let content = clean.as_ref().unwrap_or(&self.content);
         let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(content) {
             // The texts of the causes are those of programmers.

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use qmt_oci_ref::RegistryHost;
 use qmt_testkit::{Cut, Fault};
 
 use super::*;
@@ -181,6 +182,66 @@ fn missing_authorities_are_reported_with_the_variable() {
             "`ca_file`",
         ] {
             assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+}
+
+/// A byte order mark, also of a file that others were added to, hides no certificate.
+#[test]
+fn certificates_after_byte_order_marks_are_trusted() {
+    const ASKED: &str = "QMT_REGISTRY_MARKS_TEST";
+    if let Ok(host) = std::env::var(ASKED) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let host: RegistryHost = host.parse().unwrap();
+        let ca_file = std::env::var_os("CA_FILE");
+        let options = ca_file
+            .iter()
+            .fold(HostOptions::new(), |options, path| options.ca_file(path));
+        let client = HttpRegistry::builder()
+            .host(host.clone(), options)
+            .limits(quick())
+            .build()
+            .unwrap();
+        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let outcome = runtime.block_on(client.resolve(&reference));
+        println!("\noutcome: {}", outcome.is_ok());
+        return;
+    }
+    let servers = tokio::runtime::Runtime::new().unwrap();
+    let server = servers.block_on(tls(TlsOptions::new()));
+    let other = servers.block_on(tls(TlsOptions::new()));
+    let own = server.certificates().unwrap().ca_pem();
+    let other = other.certificates().unwrap().ca_pem();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    for (content, is_trusted) in [
+        (format!("{own}{other}"), true),
+        (format!("\u{feff}{own}{other}"), true),
+        (format!("\u{feff}{other}\u{feff}{own}"), true),
+        (format!("{other}\u{feff}{own}"), true),
+        (format!("\u{feff}{other}"), false),
+    ] {
+        std::fs::write(&file, &content).unwrap();
+        for (variable, path) in [
+            ("SSL_CERT_FILE", file.as_path()),
+            ("SSL_CERT_DIR", folder.path()),
+            ("CA_FILE", file.as_path()),
+        ] {
+            let name = "tls::refusals::certificates_after_byte_order_marks_are_trusted";
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", name, "--nocapture"])
+                .env_remove("SSL_CERT_FILE")
+                .env_remove("SSL_CERT_DIR")
+                .env(ASKED, server.host().to_string())
+                .env(variable, path)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let outcome = format!("outcome: {is_trusted}");
+            assert!(text.contains(&outcome), "{variable} {content}: {text}");
         }
     }
 }
