@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use qmt_oci_ref::text::shell_word;
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
 use super::hint::client_certificate_hint;
@@ -145,14 +146,16 @@ impl TlsError {
                 super::hint::host_of(&url.address())
             ),
             Self::Certificate {
+                address,
                 unknown_issuer: true,
                 ca_file: Some(file),
                 ..
             } => format!(
                 "`{}`, which `ca_file` names, does not contain the issuer of the certificate, or the \
-                 server does not send its intermediate certificate; `openssl s_client -showcerts` \
-                 shows what it sends",
-                file.display()
+                 server does not send its intermediate certificate; `openssl s_client -connect {} \
+                 -showcerts` shows what it sends",
+                file.display(),
+                shell_word(address)
             ),
             Self::Certificate {
                 unknown_issuer: true,

@@ -316,6 +316,8 @@ async fn the_tls_of_a_proxy_is_its_own() {
             let text = error.to_string();
             assert!(text.contains(&format!("`https://{address}`")), "{text}");
             assert!(text.contains(expected), "{text}");
+            let full = full_text(&error);
+            assert!(full.matches("certificate").count() <= 1, "{full}");
         }
     }
 }

@@ -18,8 +18,8 @@ const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0"
 #[derive(Clone, Debug)]
 pub(super) struct Trusted {
     pub(super) der: CertificateDer<'static>,
-    /// Whether it may issue certificates of servers.
-    pub(super) may_issue: bool,
+    /// What it would have to have to issue certificates of servers; `None` if it may issue them.
+    pub(super) lacks: Option<&'static str>,
     /// Whether it may be the certificate of a server.
     pub(super) is_for_servers: bool,
     /// In seconds since 1970.
@@ -32,16 +32,25 @@ impl Trusted {
     pub(super) fn read(der: CertificateDer<'static>) -> Option<Self> {
         let certificate = Certificate::from_der(&der).ok()?;
         let is_for_servers = is_for_servers(&certificate)?;
-        let may_issue = is_for_servers && may_issue(&certificate)?;
+        let lacks = if is_for_servers {
+            lacks(&certificate)?
+        } else {
+            Some("`serverAuth` in its extendedKeyUsage")
+        };
         let validity = certificate.tbs_certificate.validity;
         let seconds = |time: Duration| time.as_secs();
         Some(Self {
             der,
-            may_issue,
+            lacks,
             is_for_servers,
             not_before: seconds(validity.not_before.to_unix_duration()),
             not_after: seconds(validity.not_after.to_unix_duration()),
         })
+    }
+
+    /// Whether it may issue certificates of servers.
+    pub(super) fn may_issue(&self) -> bool {
+        self.lacks.is_none()
     }
 
     pub(super) fn is_valid_at(&self, now: UnixTime) -> bool {
@@ -54,18 +63,24 @@ impl Trusted {
     }
 }
 
-/// Whether a certificate is one of an authority, by the rules of OpenSSL: `CA:TRUE`, and
+/// What a certificate lacks to be one of an authority, by the rules of OpenSSL: `CA:TRUE`, and
 /// `keyCertSign` where it has a key usage. Version 1 has no extensions; of these, self-issued
-/// ones are roots.
-fn may_issue(certificate: &Certificate) -> Option<bool> {
+/// ones are roots. The outer `None` is for malformed extensions.
+fn lacks(certificate: &Certificate) -> Option<Option<&'static str>> {
     let tbs = &certificate.tbs_certificate;
-    if tbs.version == Version::V1 {
-        return Some(tbs.issuer == tbs.subject);
-    }
-    let constraints = tbs.get::<BasicConstraints>().ok()?;
+    let is_ca = if tbs.version == Version::V1 {
+        tbs.issuer == tbs.subject
+    } else {
+        let constraints = tbs.get::<BasicConstraints>().ok()?;
+        constraints.is_some_and(|(_, constraints)| constraints.ca)
+    };
     let usage = tbs.get::<KeyUsage>().ok()?;
     let signs = usage.is_none_or(|(_, usage)| usage.key_cert_sign());
-    Some(signs && constraints.is_some_and(|(_, constraints)| constraints.ca))
+    Some(match (is_ca, signs) {
+        (true, true) => None,
+        (false, _) => Some("`CA:TRUE` in its basicConstraints"),
+        (true, false) => Some("`keyCertSign` in its keyUsage"),
+    })
 }
 
 fn is_for_servers(certificate: &Certificate) -> Option<bool> {

@@ -14,7 +14,7 @@ use super::endpoint::{Connection, Endpoint};
 use super::explain::{alert, certificate, is_about_name_or_time, tls};
 use super::options::HostOptions;
 use super::resolver::{ForbiddenAddress, NoSuchName};
-use super::verifier::{AuthorityNotValid, IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
+use super::verifier::{AuthorityNotValid, IssuerKeyDiffers, MarkedAsAuthority, is_unknown_issuer};
 use crate::BoxError;
 use crate::error::{ClientError, ProxyError, TlsError};
 use crate::redact::RedactedUrl;
@@ -119,7 +119,7 @@ pub(crate) fn broken(
         Some(Cause::Upload(text)) => {
             return ClientError::Content(text.into());
         }
-        Some(Cause::Tls(cause @ rustls::Error::InvalidCertificate(_)))
+        Some(Cause::Tls(ref cause @ rustls::Error::InvalidCertificate(ref refusal)))
             if is_of_proxy
                 && let Some((endpoint, connection)) = connection
                 && let Some(proxy) = &connection.proxy =>
@@ -129,8 +129,8 @@ pub(crate) fn broken(
                 url,
                 host: endpoint.host.clone(),
                 plain_http: endpoint.options.plain_http,
-                unknown_issuer: is_about_issuer(&cause),
-                source,
+                unknown_issuer: is_unknown_issuer(cause),
+                source: certificate(refusal).into(),
             });
         }
         Some(Cause::Tls(cause)) if is_of_proxy => (Some(tls_of_proxy(&cause)), false),
@@ -229,7 +229,7 @@ fn tls_error(
         rustls::Error::InvalidCertificate(refusal) => {
             let is_renewed = matches!(refusal, CertificateError::Other(OtherError(cause))
                 if cause.is::<IssuerKeyDiffers>());
-            let unknown_issuer = is_renewed || is_about_issuer(cause);
+            let unknown_issuer = is_renewed || is_unknown_issuer(cause);
             let is_outdated = matches!(refusal, CertificateError::Other(OtherError(cause))
                 if cause.is::<AuthorityNotValid>());
             TlsError::Certificate {

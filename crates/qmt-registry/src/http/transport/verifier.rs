@@ -40,6 +40,15 @@ pub(super) struct AuthorityNotValid {
     until: String,
 }
 
+/// The issuer of the certificate is trusted here, and is not the certificate of an authority.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the certificate of its issuer, which is listed here, may not issue others: it lacks {lacks}"
+)]
+pub(super) struct NotAnAuthority {
+    lacks: &'static str,
+}
+
 /// The certificate of the server is marked as one that issues others. webpki looks at this first, so
 /// its issuer may be trusted or not.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +121,16 @@ impl ServerVerifier {
         verify_server_name(&certificate, chain.name)
     }
 
+    /// What the trusted certificate lacks that issued this one.
+    fn lack_of_issuer(&self, chain: Chain<'_>) -> Option<NotAnAuthority> {
+        self.trusted.iter().find_map(|issuer| {
+            let lacks = issuer.lacks?;
+            let verifier = Verifier::new(std::iter::once(issuer), &self.provider).ok()?;
+            verifier.verify(chain).ok()?;
+            Some(NotAnAuthority { lacks })
+        })
+    }
+
     /// The trusted certificate that is equal to `certificate`.
     fn listed(&self, certificate: &CertificateDer<'_>) -> Option<&Trusted> {
         let is_equal = |trusted: &&Trusted| trusted.der == *certificate;
@@ -125,12 +144,20 @@ fn refusal(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 fn authorities(trusted: &[Trusted]) -> impl Iterator<Item = &Trusted> {
-    trusted.iter().filter(|certificate| certificate.may_issue)
+    trusted.iter().filter(|certificate| certificate.may_issue())
 }
 
-/// Whether the chain is the only thing that is wrong with a certificate: its issuer is not known, or
-/// it is marked as one of an authority. webpki finds wrong dates before these two.
+/// Whether the chain is the only thing that is wrong with a certificate: its issuer is not known or may
+/// not issue others, or it is marked as one of an authority. webpki finds wrong dates before these.
 pub(super) fn is_about_issuer(error: &Error) -> bool {
+    let is_listed = matches!(error,
+        Error::InvalidCertificate(CertificateError::Other(OtherError(cause)))
+            if cause.is::<NotAnAuthority>());
+    is_listed || is_unknown_issuer(error)
+}
+
+/// Whether a certificate is refused because its issuer, or it itself where it has none, is not listed.
+pub(super) fn is_unknown_issuer(error: &Error) -> bool {
     let is_unknown = matches!(
         error,
         Error::InvalidCertificate(CertificateError::UnknownIssuer)
@@ -169,7 +196,7 @@ impl ServerCertVerifier for ServerVerifier {
                 None if is_about_mark(&error) && !is_self_issued(end_entity) => {
                     Err(refusal(MarkedAsAuthority))
                 }
-                None => Err(error),
+                None => Err(self.lack_of_issuer(chain).map_or(error, refusal)),
             },
             // Not that of the handshake, which the server itself makes.
             Err(Error::InvalidCertificate(CertificateError::BadSignature)) => {

@@ -108,6 +108,8 @@ async fn an_unknown_issuer_is_explained_by_the_file() {
         hint.contains("ca.pem`, which `ca_file` names, does not contain the issuer"),
         "{hint}"
     );
+    let command = format!("`openssl s_client -connect {} -showcerts`", server.host());
+    assert!(hint.contains(&command), "{hint}");
 }
 
 /// A machine without CA certificates, in a separate process, whose environment can be set.

@@ -143,6 +143,32 @@ fn a_server_with_version_1_is_explained() {
     verify(&[good.der()], &issued(&good)).unwrap();
 }
 
+/// AUTH-18: a listed certificate that is not one of an authority issues nothing, and is named as the reason.
+#[test]
+fn an_issuer_that_is_no_authority_is_explained() {
+    let mut usage = authority();
+    usage.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let mut purpose = authority();
+    purpose.extended_key_usages = vec![Purpose::CodeSigning];
+    for (params, lacking) in [
+        (params(), "`CA:TRUE`"),
+        (usage, "`keyCertSign`"),
+        (purpose, "`serverAuth`"),
+    ] {
+        let issuer = self_signed(params);
+        let error = verify(&[issuer.der()], &issued(&issuer)).unwrap_err();
+        assert!(!is_unknown_issuer(&error), "{error}");
+        let Error::InvalidCertificate(cause) = error else {
+            panic!("{error}");
+        };
+        let text = super::super::explain::certificate(&cause);
+        assert!(text.contains(lacking), "{text}");
+        let other = self_signed(authority());
+        let error = verify(&[issuer.der()], &issued(&other)).unwrap_err();
+        assert!(is_unknown_issuer(&error), "{error}");
+    }
+}
+
 /// AUTH-18: without extensions, a certificate is one of an authority if it is its own issuer.
 #[test]
 fn a_root_of_version_1_issues_certificates() {
@@ -150,8 +176,8 @@ fn a_root_of_version_1_issues_certificates() {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         Trusted::read(der).unwrap()
     };
-    assert!(read(V1_ROOT).may_issue);
-    assert!(!read(V1_LEAF).may_issue);
+    assert!(read(V1_ROOT).may_issue());
+    assert!(!read(V1_LEAF).may_issue());
 }
 
 /// AUTH-18: the purpose of a registry's own certificate counts, also if it is listed.
