@@ -7,11 +7,11 @@ mod refusals;
 use qmt_oci_ref::{Registry, RegistryError};
 use qmt_registry::error::TlsError;
 use qmt_registry::{ClientError, HostOptions, HttpRegistry};
-use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
+use qmt_testkit::{Auth, FakeRegistry, Fault, PlainServer, TlsOptions};
 
 use crate::support::{
     CANARY, Detail as _, ca_of, client_with_password, full_text, image_behind, password, plain,
-    plain_client, put_image, quick, resolve,
+    plain_client, pull, put_image, quick, resolve,
 };
 
 async fn tls(options: TlsOptions) -> FakeRegistry {
@@ -154,6 +154,58 @@ async fn an_issued_certificate_can_be_listed_itself() {
     let sibling = tls(sibling).await;
     let client = with(&sibling, HostOptions::new().ca_file(&listed));
     assert!(resolves(&client, &sibling).await.is_err());
+}
+
+/// AUTH-18: `ca_file` of a server to which a registry leads is trusted for that server, and for no other.
+#[tokio::test]
+async fn the_ca_file_of_another_server_counts_there_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = tls(TlsOptions::new()).await;
+    let blob = store.put_blob("acme/echo", "x");
+    let server = tls(TlsOptions::new()).await;
+    let third = tls(TlsOptions::new()).await;
+    let write = |server: &FakeRegistry, name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, server.certificates().unwrap().ca_pem()).unwrap();
+        HostOptions::new().ca_file(path)
+    };
+    let (of_server, of_store) = (write(&server, "server.pem"), write(&store, "store.pem"));
+    let client = |options: &[(&FakeRegistry, &HostOptions)]| {
+        let builder = HttpRegistry::builder().limits(quick());
+        let builder = options.iter().fold(builder, |builder, (of, options)| {
+            builder.host(of.host(), (*options).clone())
+        });
+        builder.build().unwrap()
+    };
+    let redirect_to = |to: &FakeRegistry| {
+        server.clear_faults();
+        let target = format!("{}/v2/acme/echo/blobs/{}", to.url(), blob.digest());
+        server.fault(Fault::on("GET", "/v2/*/*/blobs/*").redirect(307, &target));
+    };
+    let repository = server.repository("acme/echo");
+    redirect_to(&store);
+    let alone = client(&[(&server, &of_server)]);
+    assert!(pull(&alone, &repository, &blob).await.is_err());
+    let both = client(&[(&server, &of_server), (&store, &of_store)]);
+    pull(&both, &repository, &blob).await.unwrap();
+    // With the file of the store, neither the registry nor another server is trusted.
+    redirect_to(&third);
+    assert!(pull(&both, &repository, &blob).await.is_err());
+    let other = client(&[(&store, &of_store)]);
+    assert!(resolves(&other, &server).await.is_err());
+    // The error names the file that counts.
+    let wrong = client(&[(&server, &of_server), (&store, &of_server)]);
+    redirect_to(&store);
+    let error = pull(&wrong, &repository, &blob).await.unwrap_err();
+    let hint = error.detail().unwrap().hint().unwrap();
+    assert!(
+        hint.contains(&format!("-connect {}", store.host())),
+        "{hint}"
+    );
+    let none = client(&[(&server, &of_server), (&store, &write(&third, "third.pem"))]);
+    let error = pull(&none, &repository, &blob).await.unwrap_err();
+    let hint = error.detail().unwrap().hint().unwrap();
+    assert!(hint.contains("third.pem`, which `ca_file` names"), "{hint}");
 }
 
 /// AUTH-18: an address as the certificate's name.

@@ -21,6 +21,7 @@ fn scopes(access: Access, demanded: Option<&str>, mount_from: Option<&str>) -> V
         events: Events::default(),
         lookup: system_lookup(),
         proxies: Arc::new(Proxies::default()),
+        authorities: Arc::default(),
     };
     let endpoint = Endpoint::new(host, HostOptions::new(), context).unwrap();
     let repository: Repository = "r.example/acme/echo".parse().unwrap();

@@ -17,7 +17,7 @@ use crate::error::ClientError;
 use crate::events::{EventSink, Events, RegistryEvent};
 use crate::http::auth::Auth;
 use crate::http::transport::{
-    Context, Endpoint, HostOptions, LookupFn, Proxies, origin_key, system_lookup,
+    Authorities, Context, Endpoint, HostOptions, LookupFn, Proxies, origin_key, system_lookup,
 };
 use crate::limits::Limits;
 
@@ -111,6 +111,7 @@ impl HttpRegistryBuilder {
             events: Events(self.events),
             lookup: self.lookup.unwrap_or_else(system_lookup),
             proxies: Arc::new(self.proxies.unwrap_or_else(Proxies::of_process)),
+            authorities: Arc::new(Authorities::of(&self.hosts)),
         };
         let inner = Inner::new(context, auth, streams, self.hosts, self.is_deferred)?;
         let inner = Arc::new(inner);

@@ -1,6 +1,7 @@
 //! One registry: its address, its options, and the connections to it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use reqwest::{Client, Proxy, redirect};
 use rustls::ClientConfig;
 use url::Url;
 
+use super::authorities::Authorities;
 use super::options::HostOptions;
 use super::proxy::{Proxies, ProxyUrl, Route};
 use super::redirect::same_origin;
@@ -54,6 +56,7 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     pub(crate) lookup: LookupFn,
     pub(crate) proxies: Arc<Proxies>,
+    pub(crate) authorities: Arc<Authorities>,
 }
 
 /// Connections to a server.
@@ -76,6 +79,8 @@ struct ClientKey {
     /// Without TLS, the system's certificates are not read.
     is_plain: bool,
     route: Route,
+    /// The registry whose `ca_file` is for this server, which another registry leads to.
+    authorities_of: Option<RegistryHost>,
     /// `None` for hosts that the operator named, else the outermost network of the servers that led there.
     named_by: Option<AddressKind>,
 }
@@ -152,6 +157,24 @@ impl Endpoint {
         Url::parse(url.as_str()).is_ok_and(|url| self.context.proxies.exempts(&url))
     }
 
+    /// The `ca_file` for the server of `url`, if that is another one than this registry, and the registry
+    /// in whose options it is.
+    fn authorities(&self, url: &Url) -> Option<(&RegistryHost, &Path)> {
+        let file = self.context.authorities.file(url);
+        file.filter(|_| !self.is_origin_of(url))
+    }
+
+    /// The registry whose options decide which certificates of `url` are trusted, and these options.
+    pub(super) fn trust_of(&self, url: &RedactedUrl) -> (RegistryHost, HostOptions) {
+        let (mut host, mut options) = (self.host.clone(), self.options.clone());
+        let url = Url::parse(url.as_str()).ok();
+        if let Some((other, file)) = url.as_ref().and_then(|url| self.authorities(url)) {
+            host = other.clone();
+            options = options.plain_http(false).ca_file(file);
+        }
+        (host, options)
+    }
+
     /// Checks that the proxy for this registry can be read, if there is one.
     pub(crate) fn check_proxy(&self) -> Result<(), ClientError> {
         let route = self.context.proxies.route(&self.options, &self.base);
@@ -213,10 +236,14 @@ impl Endpoint {
             Route::Direct | Route::System => None,
         };
         let is_plain = |url: &Url| url.scheme() != "https";
+        // A proxy with TLS would be trusted by them as well.
+        let authorities = self.authorities(url);
+        let authorities = authorities.filter(|_| proxy.is_none_or(is_plain));
         let key = ClientKey {
             is_own,
             is_plain: is_plain(url) && proxy.is_none_or(is_plain),
             route: route.clone(),
+            authorities_of: authorities.map(|(host, _)| host.clone()),
             named_by,
         };
         let connections = self.connections.lock();
@@ -235,7 +262,11 @@ impl Endpoint {
             None
         } else {
             let (host, options) = (&self.host, &self.options);
-            Some(TlsFiles::read(host, options)?.config(host, options.plain_http, is_own)?)
+            let mut files = TlsFiles::read(host, options)?;
+            if let Some((other, file)) = authorities {
+                files.trust(other, file)?;
+            }
+            Some(files.config(host, options.plain_http, is_own)?)
         };
         let connection = Connection {
             client: connect(&self.context.limits, tls, &route, resolver)?,

@@ -136,8 +136,8 @@ pub(crate) fn broken(
         Some(Cause::Tls(cause)) if is_of_proxy => (Some(tls_of_proxy(&cause)), false),
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
         Some(Cause::Tls(cause)) if let Some((endpoint, connection)) = connection => {
-            let (host, options) = (&endpoint.host, &endpoint.options);
-            return tls_error(&url, host, options, connection.is_own, &cause, source).into();
+            let (host, options) = endpoint.trust_of(&url);
+            return tls_error(&url, &host, &options, connection.is_own, &cause, source).into();
         }
         Some(Cause::Final | Cause::Tls(_)) => (None, false),
         Some(Cause::UnknownName) => (Some("the name does not exist"), false),

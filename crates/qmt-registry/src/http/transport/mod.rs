@@ -3,6 +3,7 @@
 //! Boundary: a credential is a header value here, and content is bytes. The layers above
 //! ([`auth`](super::auth) and [`client`](super::client)) give both their meaning.
 
+mod authorities;
 mod body;
 mod certificate;
 mod chain;
@@ -24,6 +25,7 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::authorities::Authorities;
 pub(super) use self::body::{Body, length};
 pub(super) use self::chain::RedirectChain;
 pub(super) use self::endpoint::{API, Context, Endpoint};

@@ -32,7 +32,8 @@ impl HostOptions {
     }
 
     /// Trusts the certificates in a PEM file as well: authorities, and the registry's own
-    /// certificate, for the names in it.
+    /// certificate, for the names in it. It counts for the servers that this registry leads to, too, and
+    /// for this host where another registry leads to it.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());

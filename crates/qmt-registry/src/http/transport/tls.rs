@@ -59,6 +59,13 @@ impl TlsFiles {
         })
     }
 
+    /// Trusts the certificates in `ca_file` of another registry as well.
+    pub(super) fn trust(&mut self, host: &RegistryHost, path: &Path) -> Result<(), ClientError> {
+        let file = File::read(host, "ca_file", path)?;
+        self.trusted.extend(file.trusted()?);
+        Ok(())
+    }
+
     /// The settings of connections; `is_own` are those that get the client's certificate. Over plain
     /// HTTP, they are to servers that the registry names.
     pub(super) fn config(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use qmt_oci_ref::RegistryHost;
-use qmt_testkit::{Cut, Fault};
+use qmt_testkit::Cut;
 
 use super::*;
 
