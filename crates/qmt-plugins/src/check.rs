@@ -2,6 +2,8 @@
 
 use std::fs::Metadata;
 use std::path::Path;
+#[cfg(feature = "http")]
+use std::time::SystemTime;
 
 #[cfg(feature = "http")]
 use qmt_oci_ref::RegistryError;
@@ -42,7 +44,7 @@ impl PluginHost {
             problems.extend(check_provider(self, &key, provider, &mut warnings).await);
         }
         #[cfg(feature = "http")]
-        problems.extend(check_registries(self));
+        problems.extend(check_registries(self, &mut warnings));
         if !problems.is_empty() {
             let path = self.file.path().to_owned();
             return Err(ConfigError::Unusable { path, problems }.into());
@@ -237,7 +239,7 @@ async fn check_layout(host: &PluginHost, target: &Target, source: &PluginSource)
 }
 
 #[cfg(feature = "http")]
-fn check_registries(host: &PluginHost) -> Vec<Problem> {
+fn check_registries(host: &PluginHost, warnings: &mut Vec<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, registry) in &host.config().registries {
         let key = format!("registries.{name:?}");
@@ -252,18 +254,19 @@ fn check_registries(host: &PluginHost) -> Vec<Problem> {
             }
         }
     }
-    if host.registry.is_none()
-        && let Err(error) = check_client(host)
-    {
-        problems.push(("registries".to_owned(), messages(&error)));
+    if host.registry.is_none() {
+        match check_client(host) {
+            Ok(found) => warnings.extend(found),
+            Err(error) => problems.push(("registries".to_owned(), messages(&error))),
+        }
     }
     problems
 }
 
 /// Makes the client, which reads the files of certificates and the option `proxy`, and reads the
-/// variables with proxies for the registries of the plugins.
+/// variables with proxies for the registries of the plugins. Returns warnings.
 #[cfg(feature = "http")]
-fn check_client(host: &PluginHost) -> Result<(), RegistryError> {
+fn check_client(host: &PluginHost) -> Result<Vec<String>, RegistryError> {
     let client = host.http_client()?;
     client.check_options()?;
     for provider in &host.config().providers {
@@ -273,7 +276,7 @@ fn check_client(host: &PluginHost) -> Result<(), RegistryError> {
             client.check_proxy(reference.host())?;
         }
     }
-    Ok(())
+    Ok(client.warnings(SystemTime::now()))
 }
 
 fn messages(error: &dyn std::error::Error) -> String {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::{RegistryError, RegistryHost};
 use tokio::sync::Semaphore;
@@ -205,6 +205,17 @@ impl Inner {
         let endpoint = Arc::new(Endpoint::new(host, options, self.context.clone())?);
         endpoints.insert(key, Arc::clone(&endpoint));
         Ok(endpoint)
+    }
+
+    /// What is wrong with the certificates of the options at `now`, in a fixed order.
+    pub(super) fn warnings(&self, now: SystemTime) -> Vec<String> {
+        let endpoints = self.endpoints.lock();
+        let endpoints = endpoints.unwrap_or_else(PoisonError::into_inner);
+        let warnings = endpoints.values();
+        let warnings = warnings.filter_map(|endpoint| endpoint.certificate_warning(now));
+        let mut warnings = Vec::from_iter(warnings);
+        warnings.sort();
+        warnings
     }
 
     /// Runs one operation at `host` within its time, with the sessions of this client.

@@ -18,7 +18,7 @@ mod upload;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use self::hosts::HttpRegistryBuilder;
 use self::hosts::Inner;
@@ -96,6 +96,11 @@ impl HttpRegistry {
     /// [`ClientError::Options`] where an option can't be used.
     pub fn check_options(&self) -> Result<(), RegistryError> {
         Ok(self.inner.check_options()?)
+    }
+
+    /// Returns warnings about the options: client certificates that are not valid at `now`.
+    pub fn warnings(&self, now: SystemTime) -> Vec<String> {
+        self.inner.warnings(now)
     }
 
     /// Checks that the proxy for `host`, if the options or the environment name one, can be read. Nothing

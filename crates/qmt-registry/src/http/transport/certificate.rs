@@ -115,6 +115,13 @@ pub(super) fn is_self_issued(der: &[u8]) -> bool {
     })
 }
 
+/// The first and the last second in which a certificate of any version is valid; `None` if it is malformed.
+pub(super) fn validity(der: &[u8]) -> Option<[SystemTime; 2]> {
+    let validity = Certificate::from_der(der).ok()?.tbs_certificate.validity;
+    let [from, until] = [validity.not_before, validity.not_after];
+    Some([from, until].map(|time| UNIX_EPOCH + time.to_unix_duration()))
+}
+
 /// The public key of a certificate of any version, in DER; `None` if it is malformed.
 pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     let certificate = Certificate::from_der(der).ok()?;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
 use qmt_oci_ref::address::AddressKind;
+use qmt_oci_ref::time::rfc3339;
 use qmt_oci_ref::{RegistryHost, Repository};
 use reqwest::{Client, Proxy, redirect};
 use rustls::ClientConfig;
@@ -44,6 +45,8 @@ pub(crate) struct Endpoint {
     pub(crate) options: HostOptions,
     pub(crate) context: Context,
     kind: RegistryKind,
+    /// When the client's certificate is valid, if there is one.
+    client_validity: Option<[SystemTime; 2]>,
     /// Whether it sent an answer to a request.
     has_answered: AtomicBool,
     connections: Mutex<HashMap<ClientKey, Connection>>,
@@ -100,7 +103,7 @@ impl Endpoint {
             host.as_str()
         };
         let base = Url::parse(&format!("{scheme}://{name}/")).map_err(ClientError::setup)?;
-        drop(TlsFiles::read(&host, &options)?);
+        let client_validity = TlsFiles::read(&host, &options)?.client_validity();
         if let Some(Err(reason)) = options.proxy {
             return Err(ClientError::Options {
                 host,
@@ -116,6 +119,7 @@ impl Endpoint {
             base,
             options,
             context,
+            client_validity,
             has_answered: AtomicBool::new(false),
             connections: Mutex::default(),
         })
@@ -173,6 +177,25 @@ impl Endpoint {
             options = options.plain_http(false).ca_file(file);
         }
         (host, options)
+    }
+
+    /// What is wrong with the client's certificate at `now`. The server decides about it in the end.
+    pub(crate) fn certificate_warning(&self, now: SystemTime) -> Option<String> {
+        let [from, until] = self.client_validity?;
+        let (path, _) = self.options.client_certificate.as_ref()?;
+        let rule = if now > until {
+            format!("expired on {}", rfc3339(until))
+        } else if now < from {
+            format!("is not valid before {}", rfc3339(from))
+        } else {
+            return None;
+        };
+        Some(format!(
+            "the certificate in `{}`, which `client_cert` of registry `{}` names, {rule}; most servers \
+             refuse it then",
+            path.display(),
+            self.host
+        ))
     }
 
     /// Checks that the proxy for this registry can be read, if there is one.

@@ -5,6 +5,7 @@ mod other;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
@@ -16,7 +17,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, Error, InconsistentKeys};
 use zeroize::Zeroizing;
 
-use super::certificate::{Trusted, public_key, without_marks};
+use super::certificate::{Trusted, public_key, validity, without_marks};
 use super::options::HostOptions;
 use super::system;
 use super::verifier::ServerVerifier;
@@ -57,6 +58,11 @@ impl TlsFiles {
             identity,
             provider,
         })
+    }
+
+    /// When the client's certificate is valid.
+    pub(super) fn client_validity(&self) -> Option<[SystemTime; 2]> {
+        validity(self.identity.as_ref()?.cert.first()?)
     }
 
     /// Trusts the certificates in `ca_file` of another registry as well.

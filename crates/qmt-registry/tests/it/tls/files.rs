@@ -1,5 +1,7 @@
 //! Files that options name, and what is said about those that can't be used.
 
+use std::time::{Duration, SystemTime};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_registry::{MirrorOptions, Mirrors};
@@ -274,6 +276,35 @@ async fn other_files_are_called_by_name() {
     let options = HostOptions::new().client_certificate(&both, &both);
     let host = "r.example".parse().unwrap();
     HttpRegistry::builder().host(host, options).build().unwrap();
+}
+
+/// The server decides about the certificate of a client, so one that is not valid is a warning.
+#[tokio::test]
+async fn a_client_certificate_that_is_not_valid_now_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new()).await;
+    let certificates = server.certificates().unwrap();
+    let [cert, key] = ["cert", "key"].map(|name| folder.path().join(name));
+    std::fs::write(&cert, certificates.client_certificate_pem()).unwrap();
+    std::fs::write(&key, certificates.client_key_pem()).unwrap();
+    let client = with(&server, HostOptions::new().client_certificate(&cert, &key));
+    assert_eq!(client.warnings(SystemTime::now()), Vec::<String>::new());
+    let long = Duration::from_secs(1 << 37);
+    for (now, words) in [
+        (SystemTime::now() + long, "expired on "),
+        (SystemTime::UNIX_EPOCH, "is not valid before "),
+    ] {
+        let warnings = client.warnings(now);
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:?}");
+        };
+        let option = format!(
+            "`client_cert` of registry `{}` names, {words}",
+            server.host()
+        );
+        assert!(warning.contains(&option), "{warning}");
+        assert!(warning.contains(cert.to_str().unwrap()), "{warning}");
+    }
 }
 
 /// Of a bundle, the certificate that can't be used is named.
