@@ -109,12 +109,18 @@ pub(crate) fn check(
 
 /// The error for a credential that would be sent to an untrusted realm.
 pub(crate) fn untrusted(host: &RegistryHost, realm: &Url) -> ClientError {
+    let for_anonymous = realm.domain().is_some();
+    let reason = if for_anonymous {
+        "it is another host"
+    } else {
+        "it is another host, so the credential is not sent to it"
+    };
     ClientError::from(TokenServerError::RealmRefused {
         host: host.clone(),
         realm: RedactedUrl::from(realm),
-        reason: "it is another host",
+        reason,
         allow: Some(authority(realm)),
-        for_anonymous: realm.domain().is_some(),
+        for_anonymous,
     })
 }
 
