@@ -213,7 +213,7 @@ impl Inner {
         let endpoints = endpoints.unwrap_or_else(PoisonError::into_inner);
         let warnings = endpoints.values();
         let warnings = warnings.filter_map(|endpoint| endpoint.certificate_warning(now));
-        let mut warnings = Vec::from_iter(warnings);
+        let mut warnings: Vec<String> = warnings.collect();
         warnings.sort();
         warnings
     }

@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
 use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::der::{self, Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 use zeroize::Zeroizing;
@@ -33,7 +33,7 @@ impl Trusted {
         let certificate = Certificate::from_der(&der).ok()?;
         let is_for_servers = is_for_servers(&certificate)?;
         let lacks = if is_for_servers {
-            lacks(&certificate)?
+            lacks(&certificate).ok()?
         } else {
             Some("`serverAuth` in its extendedKeyUsage")
         };
@@ -65,18 +65,18 @@ impl Trusted {
 
 /// What a certificate lacks to be one of an authority, by the rules of OpenSSL: `CA:TRUE`, and
 /// `keyCertSign` where it has a key usage. Version 1 has no extensions; of these, self-issued
-/// ones are roots. The outer `None` is for malformed extensions.
-fn lacks(certificate: &Certificate) -> Option<Option<&'static str>> {
+/// ones are roots.
+fn lacks(certificate: &Certificate) -> der::Result<Option<&'static str>> {
     let tbs = &certificate.tbs_certificate;
     let is_ca = if tbs.version == Version::V1 {
         tbs.issuer == tbs.subject
     } else {
-        let constraints = tbs.get::<BasicConstraints>().ok()?;
+        let constraints = tbs.get::<BasicConstraints>()?;
         constraints.is_some_and(|(_, constraints)| constraints.ca)
     };
-    let usage = tbs.get::<KeyUsage>().ok()?;
+    let usage = tbs.get::<KeyUsage>()?;
     let signs = usage.is_none_or(|(_, usage)| usage.key_cert_sign());
-    Some(match (is_ca, signs) {
+    Ok(match (is_ca, signs) {
         (true, true) => None,
         (false, _) => Some("`CA:TRUE` in its basicConstraints"),
         (true, false) => Some("`keyCertSign` in its keyUsage"),

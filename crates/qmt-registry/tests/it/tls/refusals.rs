@@ -201,7 +201,7 @@ fn certificates_after_byte_order_marks_are_trusted() {
         let ca_file = std::env::var_os("CA_FILE");
         let options = ca_file
             .iter()
-            .fold(HostOptions::new(), |options, path| options.ca_file(path));
+            .fold(HostOptions::new(), HostOptions::ca_file);
         let client = HttpRegistry::builder()
             .host(host.clone(), options)
             .limits(quick())
