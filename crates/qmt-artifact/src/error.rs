@@ -125,6 +125,14 @@ pub enum ArtifactError {
         /// The media types of its layers; at most 16.
         media_types: Vec<String>,
     },
+    /// The index lists several images, and none has a layer that can hold a plugin.
+    #[error("nothing in the index `{digest}` has a layer that can hold a plugin: {}", entries.join(", "))]
+    NoPlugin {
+        /// The index.
+        digest: Digest,
+        /// Its entries, with their artifact types; at most 32.
+        entries: Vec<String>,
+    },
     /// Layers of the manifest are encrypted.
     #[error(
         "`{digest}` has encrypted layers (ocicrypt), which are not supported; publish the plugin \

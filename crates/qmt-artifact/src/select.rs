@@ -7,9 +7,10 @@
 //! 2. **Wasm**: the first entry for `wasi/wasm`, `wasip1/wasm` or `wasip2/wasm`.
 //! 3. **what an entry declares**: the first whose annotation, on the descriptor or on the manifest,
 //!    or whose layer media types say Wasm; an entry without platform may say native.
-//! 4. **last resort**: the first other entry without a platform, else the first one, which may be an
-//!    image built from a Dockerfile with `/plugin.wasm` in it; only Wasm is taken from an entry for
-//!    another platform.
+//! 4. **last resort**: the entry whose layers can best hold a plugin, by their media types and titles;
+//!    among equals an image before an artifact with a type, such as a bill of materials, then one without
+//!    a platform, then the first. It may be built from a Dockerfile with `/plugin.wasm` in it; only Wasm
+//!    is taken from an entry for another platform.
 //!
 //! `kind` in the operator's config disables the rules of the other kind. Attestations are ignored.
 //! The manifest is then classified (`image.rs`); the content is checked at extraction. A layer that

@@ -2,8 +2,8 @@
 //!
 //! Spec: <https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md>
 
-use qmt_oci_ref::manifest::platform;
-use qmt_oci_ref::{Descriptor, Digest, Platform, json, text};
+use qmt_oci_ref::manifest::{OCI_EMPTY, platform};
+use qmt_oci_ref::{Descriptor, Digest, MediaType, Platform, json, text};
 use serde::Deserialize;
 
 use crate::error::ArtifactError;
@@ -66,4 +66,10 @@ impl ImageConfig {
 /// Reports whether the config says something. Artifact clients send `{}`.
 pub(super) fn is_image_config(config: &Descriptor) -> bool {
     IMAGE_CONFIGS.contains(&config.media_type().as_ref()) && config.size() > 2
+}
+
+/// Reports whether an artifact type says nothing else than that it is an image.
+pub(super) fn is_image_type(artifact_type: &MediaType) -> bool {
+    let name = artifact_type.as_ref();
+    name.is_empty() || name == OCI_EMPTY || IMAGE_CONFIGS.contains(&name)
 }

@@ -3,10 +3,11 @@
 use qmt_oci_ref::manifest::{self, Document};
 use qmt_oci_ref::{Descriptor, PluginKind, RegistryErrorKind, text};
 
+use super::config::is_image_type;
 use super::image::{Image, Reason};
-use super::layers::has_wasm_layer;
+use super::layers::{Layers, has_wasm_layer};
 use super::{Selector, wrong_form};
-use crate::error::{ArtifactError, at_most};
+use crate::error::{ArtifactError, at_most, escaped};
 use crate::file_rule::annotated_kind;
 use crate::platform::{is_unknown, is_wasm};
 use crate::problem::Limit;
@@ -134,7 +135,7 @@ impl Selector<'_> {
             .rev()
             .filter_map(|image| Some((self.request.host.fit(image.platform()?)?, image)));
         // The last of equal maxima is returned, so in reverse the first of the index.
-        fits.max_by_key(|(fit, _)| *fit)
+        fits.max_by_key(|(fit, image)| (*fit, image.artifact_type().is_none_or(is_image_type)))
             .map(|(_, image)| image.clone())
     }
 
@@ -166,6 +167,7 @@ impl Selector<'_> {
         };
         let allowed = self.request.kind;
         let (mut last_resort, mut absent) = (None, None);
+        let mut without_plugin = Vec::new();
         for descriptor in images {
             let foreign = descriptor.platform().is_some();
             let by_entry = annotated_kind(descriptor.digest(), descriptor.annotations())?;
@@ -202,16 +204,25 @@ impl Selector<'_> {
                     return Ok(image);
                 }
                 None if can_be(PluginKind::Wasm) || can_be(PluginKind::Native) => {
-                    let is_better =
-                        |known: &Image| known.descriptor.platform().is_some() && !foreign;
+                    let prospect = Prospect::of(&image);
+                    if prospect.layers == Layers::CannotHold {
+                        without_plugin.push(other_content(&image));
+                    }
+                    let is_better = |(known, _): &(Prospect, Image)| *known < prospect;
                     if last_resort.as_ref().is_none_or(is_better) {
-                        last_resort = Some(image);
+                        last_resort = Some((prospect, image));
                     }
                 }
                 Some(_) | None => {}
             }
         }
-        let mut image = last_resort.ok_or(absent.unwrap_or(no_match))?;
+        let (prospect, mut image) = last_resort.ok_or(absent.unwrap_or(no_match))?;
+        if prospect.layers == Layers::CannotHold && without_plugin.len() > 1 {
+            return Err(ArtifactError::NoPlugin {
+                digest: self.request.root.digest().clone(),
+                entries: without_plugin.into_iter().take(LISTED).collect(),
+            });
+        }
         image.reason = Reason::LastResort;
         let name = name(&image.descriptor);
         self.note(format!(
@@ -219,6 +230,33 @@ impl Selector<'_> {
         ));
         Ok(image)
     }
+}
+
+/// How likely an image that declares nothing holds a plugin; greater is better. Among equals the first
+/// entry of the index wins.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Prospect {
+    layers: Layers,
+    /// Whether it is an image, and not an artifact with a type, such as a bill of materials.
+    is_image: bool,
+    has_no_platform: bool,
+}
+
+impl Prospect {
+    fn of(image: &Image) -> Self {
+        let entry_type = image.descriptor.artifact_type();
+        Self {
+            layers: Layers::of(&image.manifest),
+            is_image: is_image_type(entry_type.unwrap_or(image.manifest.artifact_type())),
+            has_no_platform: image.descriptor.platform().is_none(),
+        }
+    }
+}
+
+/// Names an entry without a plugin by what it is instead.
+fn other_content(image: &Image) -> String {
+    let artifact_type = escaped(image.manifest.artifact_type().as_ref().as_bytes());
+    format!("{} (`{artifact_type}`)", name(&image.descriptor))
 }
 
 /// Reports whether an entry names no media type. Then the content of the manifest decides.

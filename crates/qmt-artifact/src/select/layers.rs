@@ -204,6 +204,33 @@ fn can_hold(layer: &Descriptor, is_only: bool) -> bool {
         || title.is_some_and(|title| looks_like_plugin(title.as_bytes()))
 }
 
+/// What the media types and titles of an image's layers say about a plugin in them; greater is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Layers {
+    /// None can hold one.
+    CannotHold,
+    /// One can, but its media type or its title is that of something else.
+    MayHold,
+    /// One is an archive, or has the name of a plugin.
+    CanHold,
+}
+
+impl Layers {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        let layers = manifest.layers();
+        let of = layers.iter().map(|layer| {
+            let title = layer.annotation(TITLE);
+            let is_file = title.is_some_and(|title| !looks_like_plugin(title.as_bytes()));
+            match (can_hold(layer, false), can_hold(layer, layers.len() == 1)) {
+                (true, _) if !is_file => Self::CanHold,
+                (false, false) => Self::CannotHold,
+                _ => Self::MayHold,
+            }
+        });
+        of.max().unwrap_or(Self::CannotHold)
+    }
+}
+
 fn shown(media_type: &MediaType) -> String {
     match media_type.as_ref() {
         "" => "no media type".to_owned(),

@@ -14,6 +14,7 @@ mod single;
 
 const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
 const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const TAR_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 impl SelectionRequest {

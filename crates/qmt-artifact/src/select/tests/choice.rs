@@ -437,6 +437,65 @@ fn the_last_resort_is_an_entry_without_a_platform() {
     );
 }
 
+/// What other tools add to an index, such as a bill of materials, says that it is no plugin by its type
+/// or its layers, and does not keep an image from being selected.
+#[test]
+fn an_artifact_in_an_index_does_not_replace_an_image() {
+    let store = Store::default();
+    let artifact = |artifact_type: &str, layer: &str, title: &str| {
+        let layer = Descriptor::of(MediaType::from(layer), title.as_bytes());
+        let layer = layer.with_annotation("org.opencontainers.image.title", title);
+        store.manifest_of(&json!({
+            "schemaVersion": 2, "artifactType": artifact_type,
+            "config": Descriptor::of(MediaType::EmptyJSON, b"{}"), "layers": [layer],
+        }))
+    };
+    let spdx = artifact(
+        "application/spdx+json",
+        "application/spdx+json",
+        "sbom.json",
+    );
+    let xml = artifact(
+        "application/vnd.cyclonedx+xml",
+        "application/vnd.cyclonedx+xml",
+        "sbom.xml",
+    );
+    let untyped = artifact("application/spdx+json", TAR_LAYER, "sbom.json");
+    let plugin = artifact(
+        "application/vnd.unknown.artifact.v1",
+        TAR_LAYER,
+        "plugin.wasm",
+    );
+    let plain = store.image(GZIP_LAYER, None, None);
+    let foreign = store.native("linux/arm64");
+    for other in [&spdx, &xml, &untyped] {
+        for image in [&plugin, &plain, &foreign] {
+            for entries in [[other, image], [image, other]] {
+                let root = store.index(&entries.map(Clone::clone));
+                assert_eq!(store.select(&root).unwrap().manifest(), image, "{other:?}");
+            }
+        }
+    }
+    // One that has the platform of the host, too.
+    let image = store.native("linux/amd64");
+    let other = on("linux/amd64", spdx.clone());
+    let other = other.with_artifact_type(MediaType::from("application/spdx+json"));
+    let root = store.index(&[other, image.clone()]);
+    assert_eq!(store.select(&root).unwrap().manifest(), &image);
+
+    let markdown = artifact("text/markdown", "text/markdown", "README.md");
+    let root = store.index(&[spdx.clone(), markdown.clone()]);
+    let error = store.select(&root).unwrap_err().to_string();
+    let expected = format!(
+        "nothing in the index `{}` has a layer that can hold a plugin: {} (`application/spdx+json`), \
+         {} (`text/markdown`)",
+        root.digest(),
+        spdx.digest(),
+        markdown.digest()
+    );
+    assert_eq!(error, expected);
+}
+
 /// The error names the platform for which the manifest is exported on a machine that has it: that of the
 /// entry if it fits the host, else that of the host. Another entry is not taken in its place: the lockfile
 /// would change with the network.
