@@ -90,6 +90,8 @@ pub struct Selection {
     pub(crate) hint: Option<PluginKind>,
     /// The kind that the content must be of; `None` leaves it to the content.
     pub(crate) required: Option<PluginKind>,
+    /// See [`Selection::narrowed_by`].
+    pub(crate) narrowed_by: Option<String>,
     pub(crate) layers: Vec<Descriptor>,
     pub(crate) diff_ids: Vec<Digest>,
     /// The titles or digests of Wasm layers that are not read.
@@ -131,6 +133,13 @@ impl Selection {
     /// another file or allows native only.
     pub fn leaves_out_wasm(&self) -> bool {
         !self.left_out.is_empty()
+    }
+
+    /// Returns what the config and the host require of the plugin's file in addition to the manifest: the
+    /// kind, the platform, or both. Two selections of one manifest for the same `file` can lead to
+    /// different files only where this differs, so it belongs into the key of a cache.
+    pub fn narrowed_by(&self) -> Option<&str> {
+        self.narrowed_by.as_deref()
     }
 
     /// Returns the platform that the image is for, as the index or the config names it.

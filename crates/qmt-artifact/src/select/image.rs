@@ -1,6 +1,6 @@
 //! What one manifest holds, and which of its layers are read.
 
-use qmt_oci_ref::manifest::Manifest;
+use qmt_oci_ref::manifest::{self, Manifest};
 use qmt_oci_ref::{Descriptor, Platform, PluginKind, text};
 
 use super::config::{ImageConfig, is_image_config};
@@ -42,6 +42,8 @@ struct Class {
     because: &'static str,
     /// Whether the image is for another platform than the host's.
     foreign: bool,
+    /// Whether the image requires the same on any host.
+    is_by_image: bool,
 }
 
 impl Selector<'_> {
@@ -72,6 +74,7 @@ impl Selector<'_> {
             None => class.because.to_owned(),
         });
         let required = class.required.or(self.request.kind);
+        let narrowed_by = self.narrowed_by(required, class.is_by_image, platform.as_ref());
         let named = match &chosen {
             Some(_) => None,
             None => self.request.file.clone().map(FileRule::Named),
@@ -131,6 +134,7 @@ impl Selector<'_> {
             manifest: descriptor,
             hint: required.or(class.hint),
             required,
+            narrowed_by,
             layers,
             diff_ids,
             left_out,
@@ -181,6 +185,8 @@ impl Selector<'_> {
             _ => (None, None, "its content decides"),
         };
         let is_certain = declared.is_some() || is_raw;
+        let is_by_image =
+            is_certain || reason == Reason::WasmPlatform || platform.is_some_and(is_wasm);
         let is_impossible = match required {
             Some(PluginKind::Native) => foreign,
             Some(PluginKind::Wasm) | None => {
@@ -209,8 +215,34 @@ impl Selector<'_> {
                 hint,
                 because,
                 foreign,
+                is_by_image,
             }),
         }
+    }
+
+    /// Returns what [`Selection::narrowed_by`] says. Native code of an image that names a platform is for
+    /// that platform; of any other, the host decides which library is taken.
+    fn narrowed_by(
+        &self,
+        required: Option<PluginKind>,
+        is_by_image: bool,
+        platform: Option<&Platform>,
+    ) -> Option<String> {
+        let kind = required
+            .filter(|_| !is_by_image)
+            .map(|kind| kind.to_string());
+        let host = match required {
+            Some(PluginKind::Wasm) => None,
+            Some(PluginKind::Native) | None => platform.is_none().then(|| {
+                // Variants have no part in this, and may differ between machines that share a cache.
+                let host = self.request.host.platform();
+                let host =
+                    manifest::platform(&host.os().to_string(), &host.architecture().to_string());
+                text::platform(&host)
+            }),
+        };
+        let parts: Vec<_> = kind.into_iter().chain(host).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
     }
 
     async fn config(&self, config: &Descriptor) -> Result<ImageConfig, ArtifactError> {

@@ -111,7 +111,7 @@ fn rows(inspection: &Inspection) -> Rows {
         row("platform", text::platform(platform));
     }
     match (inspection.kind_hint, &inspection.manifest) {
-        (Some(kind), Some(_)) => row("kind", format!("{kind}, declared by the image")),
+        (Some(kind), Some(_)) => row("kind", format!("{kind}, expected; the content decides")),
         (Some(kind), None) => row("kind", kind.to_string()),
         (None, _) => {}
     }

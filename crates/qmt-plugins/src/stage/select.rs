@@ -48,17 +48,21 @@ pub(crate) async fn select(context: &Context, verified: Verified) -> Result<Sele
     })
 }
 
-/// Returns the key of the artifact in the cache: the digest of its manifest, or one of manifest and
-/// file if the config names the file. What is selected in place of a Wasm layer has its own key.
+/// Returns the key of the artifact in the cache: the digest of its manifest, or one of the manifest and
+/// of everything else that decides which file is extracted from it: the file that the config names,
+/// whether a Wasm layer is passed over, and what config and host require of the kind and the platform.
 pub(crate) fn key(request: &Request, selection: &Selection) -> Digest {
     let manifest = selection.manifest().digest();
-    match &request.file {
-        file if selection.leaves_out_wasm() => {
+    let passed_over = selection.leaves_out_wasm().then_some("no Wasm layer");
+    let narrowed_by = selection.narrowed_by();
+    let rules: Vec<_> = passed_over.into_iter().chain(narrowed_by).collect();
+    match (&request.file, rules.join(", ")) {
+        (None, rules) if rules.is_empty() => manifest.clone(),
+        (Some(file), rules) if rules.is_empty() => Digest::sha256(format!("{manifest}\n{file}")),
+        (file, rules) => {
             let file = file.as_deref().unwrap_or_default();
-            Digest::sha256(format!("no Wasm layer\n{manifest}\n{file}"))
+            Digest::sha256(format!("{rules}\n{manifest}\n{file}"))
         }
-        Some(file) => Digest::sha256(format!("{manifest}\n{file}")),
-        None => manifest.clone(),
     }
 }
 

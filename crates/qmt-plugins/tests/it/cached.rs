@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use qmt_oci_ref::{Digest, Platform, manifest};
+use qmt_oci_ref::{Digest, Platform, PluginKind, manifest};
 use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::PruneOptions;
 use qmt_plugins::{Error, ErrorKind, LockMode, Target};
 use qmt_testkit::{Archive, Cut, Fault, ImageBuilder, IndexBuilder, Layer, TarEntry, plugins};
 
-use crate::scene::{Scene, greet, messages, wasm_image};
+use crate::scene::{EMAIL, ISSUER, Scene, greet, messages, wasm_image};
 
 /// Invariant 5: damaged bytes never run, and the cache mends itself.
 #[tokio::test]
@@ -99,6 +99,88 @@ async fn a_module_out_of_an_odd_archive_is_cached() {
         assert_eq!(answer, "Hello, world! (wasm)");
         let host = scene.builder(&config).offline(true).build().unwrap();
         assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+    }
+}
+
+/// The head of a shared library for linux, for the machine with this number in ELF.
+fn library(machine: u8) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+    bytes.extend([machine, 0]);
+    bytes.extend([7; 5_000]);
+    bytes
+}
+
+const AMD64: u8 = 0x3e;
+const ARM64: u8 = 0xb7;
+
+/// One manifest can hold several plugins: what the cache has of it does not decide which is used.
+#[tokio::test]
+async fn a_cached_plugin_of_another_kind_is_not_used() {
+    let both = Archive::new()
+        .file("plugin.wasm", plugins::echo_wasm())
+        .file("plugin.so", library(AMD64));
+    let amd64 = manifest::platform("linux", "amd64");
+    let with_platform = ImageBuilder::new().platform(amd64.clone());
+    for image in [with_platform, ImageBuilder::new()] {
+        let scene = Scene::new().await;
+        let image = image.layer(Layer::tar_gzip(&both)).build();
+        scene.sign(&scene.push(&image, "1"));
+        let oci = format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"");
+        let kind = async |cache: &str, kind: &str, offline: bool| {
+            let _ = std::fs::remove_file(scene.folder.path().join("plugins.lock"));
+            let config = scene.config_with(&oci, kind);
+            let config = config.replace("\"cache\"", &format!("\"{cache}\""));
+            let platform = HostPlatform::new(&amd64);
+            let builder = scene.builder(&config).platform(platform).offline(offline);
+            let plugin = builder.build().unwrap().fetch("greeter").await.unwrap();
+            plugin.kind()
+        };
+        let (wasm, native) = (PluginKind::Wasm, PluginKind::Native);
+        let rules = [
+            ("", native),
+            ("kind = \"wasm\"", wasm),
+            ("kind = \"native\"", native),
+        ];
+        for (nth, (first, of_first)) in rules.into_iter().enumerate() {
+            let cache = format!("cache-{nth}");
+            assert_eq!(kind(&cache, first, false).await, of_first, "{first}");
+            for (then, expected) in rules {
+                let found = kind(&cache, then, true).await;
+                assert_eq!(found, expected, "`{first}`, then `{then}`");
+            }
+        }
+    }
+}
+
+/// The cache may have what was exported for another machine.
+#[tokio::test]
+async fn a_cached_plugin_for_another_platform_is_not_used() {
+    let scene = Scene::new().await;
+    let (amd64, arm64) = (
+        manifest::platform("linux", "amd64"),
+        manifest::platform("linux", "arm64"),
+    );
+    for (tag, platform, machine) in [("1", &arm64, ARM64), ("2", &amd64, AMD64)] {
+        let archive = Archive::new().file("plugin.so", library(machine));
+        let image = ImageBuilder::new().layer(Layer::tar_gzip(&archive));
+        let image = image.platform(platform.clone()).build();
+        let index = IndexBuilder::new().platform(&image, platform.clone());
+        scene.sign(&scene.push(&index.build(), tag));
+    }
+    for (tag, has, lacks) in [("1", &arm64, &amd64), ("2", &amd64, &arm64)] {
+        let config = scene
+            .config()
+            .replace("greeter:1", &format!("greeter:{tag}"));
+        let fetch = async |platform: &Platform| {
+            let _ = std::fs::remove_file(scene.folder.path().join("plugins.lock"));
+            let builder = scene.builder(&config).platform(HostPlatform::new(platform));
+            let host = builder.build().unwrap();
+            host.fetch("greeter").await.map(|plugin| plugin.kind())
+        };
+        let before = messages(&fetch(lacks).await.unwrap_err());
+        assert_eq!(fetch(has).await.unwrap(), PluginKind::Native);
+        let after = messages(&fetch(lacks).await.unwrap_err());
+        assert_eq!(after, before);
     }
 }
 

@@ -31,6 +31,7 @@ impl Image {
             manifest: Descriptor::of(MediaType::ImageManifest, b"{}"),
             hint: None,
             required: None,
+            narrowed_by: None,
             layers: descriptors,
             diff_ids: Vec::new(),
             left_out: Vec::new(),

@@ -43,6 +43,49 @@ fn annotation_then_layers_then_config() {
     }
 }
 
+/// Whatever leads to another file of the same manifest is part of the key of a cache.
+#[test]
+fn a_selection_says_what_config_and_host_require() {
+    let store = Store::default();
+    let narrowed_by = |image: &Descriptor, kind, host: &str| {
+        let host = HostPlatform::new(&platform(host));
+        let request = store.request(image).with_kind(kind).with_host(host);
+        let selection = store.run(request).unwrap();
+        selection.narrowed_by().map(str::to_owned)
+    };
+    let (wasm, native) = (Some(PluginKind::Wasm), Some(PluginKind::Native));
+    let (here, other) = ("linux/amd64/v3", "linux/arm64");
+    let for_host = store.image(GZIP_LAYER, None, Some("linux/amd64"));
+    let without_platform = store.image(GZIP_LAYER, None, None);
+    for (image, kind, host, expected) in [
+        (&for_host, None, here, None),
+        (&for_host, native, here, Some("native")),
+        (&for_host, wasm, here, Some("wasm")),
+        // Only Wasm is taken from an image for another platform.
+        (&for_host, None, other, Some("wasm")),
+        (&for_host, wasm, other, Some("wasm")),
+        (&without_platform, None, here, Some("linux/amd64")),
+        (&without_platform, None, other, Some("linux/arm64")),
+        (&without_platform, native, here, Some("native linux/amd64")),
+        (&without_platform, wasm, here, Some("wasm")),
+    ] {
+        let found = narrowed_by(image, kind, host);
+        assert_eq!(found.as_deref(), expected, "{kind:?} {host}");
+    }
+    // What the image itself requires is the same for every config and host.
+    for image in [
+        store.image(WASM_LAYER, None, None),
+        store.image(GZIP_LAYER, Some("wasm"), Some("linux/amd64")),
+        store.image(GZIP_LAYER, None, Some("wasi/wasm")),
+    ] {
+        for (kind, host) in [(None, here), (wasm, here), (None, other)] {
+            assert_eq!(narrowed_by(&image, kind, host), None, "{kind:?} {host}");
+        }
+    }
+    let native_image = store.image(GZIP_LAYER, Some("native"), Some("linux/amd64"));
+    assert_eq!(narrowed_by(&native_image, native, here), None);
+}
+
 /// Wasm runs on every host, whatever the platform of the image is called.
 #[test]
 fn the_platform_is_noted_only_where_it_is_not_wasm() {
