@@ -4,14 +4,14 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qmt_cache::Cache as _;
 #[cfg(any(feature = "http", feature = "layout"))]
 use qmt_oci_ref::RegistryError;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry};
+use qmt_oci_ref::{Digest, Reference, Registry};
 use qmt_registry::Offline;
 #[cfg(feature = "http")]
 use qmt_registry::{HttpRegistry, Mirrors};
 
+use crate::caching::url_cache;
 use crate::config::ByteSize;
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -137,7 +137,8 @@ impl PluginHost {
         let cache_error = |source| Error::cache(target.name(), source);
         let max = self.config().oci.max_artifact_size;
         let limit = max.map_or(URL_MAX_BYTES, ByteSize::bytes);
-        if let Some(bytes) = self.cache.bytes(sha256, limit).await.map_err(cache_error)? {
+        let cached = url_cache::read(&self.cache, sha256, limit).await;
+        if let Some(bytes) = cached.map_err(cache_error)? {
             return Ok(bytes);
         }
         if let Some(rule) = self.offline_rule() {
@@ -150,9 +151,9 @@ impl PluginHost {
             });
         }
         let bytes = self.http_download(target, url, limit, sha256).await?;
-        let blob = Descriptor::of(MediaType::from("application/wasm"), &bytes);
-        let put = self.cache.put_bytes(&blob, bytes.clone()).await;
-        put.map_err(cache_error)?;
+        let reference = target.source().to_string();
+        let stored = url_cache::store(&self.cache, sha256, &bytes, reference).await;
+        stored.map_err(cache_error)?;
         Ok(bytes)
     }
 }
