@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::{Descriptor, Digest};
 
+use super::imported::{self, Imported};
 use super::inspect::{self, CacheEntry};
 use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, blobs, imported, index, lock, refs, sys, temp_folder};
+use super::{FsCache, blobs, index, lock, refs, sys, temp_folder};
 use crate::CacheError;
 
 /// How old work in progress must be where locks don't show whether it is in use.
@@ -69,6 +70,8 @@ pub struct PruneReport {
     pub evicted: Vec<Digest>,
     /// The manifests whose artifacts could not be evicted because they are in use.
     pub in_use: Vec<Digest>,
+    /// The imported images that were evicted before a plugin was extracted from them.
+    pub imported: Vec<Digest>,
     /// The number of removed blobs that no artifact needs.
     pub blobs: usize,
     /// The number of removed temporary files and partial downloads of dead processes.
@@ -101,8 +104,8 @@ fn prune(
     let mut report = PruneReport::default();
     let mut entries = inspect::list(store)?;
     let used = entries.iter().map(|entry| entry.record.root().clone());
-    let mut keep = imported::keep(store, &used.collect(), options, now)?;
-    keep.extend(options.keep.iter().cloned());
+    let Imported { mut kept, evicted } = imported::prune(store, &used.collect(), options, now)?;
+    kept.extend(options.keep.iter().cloned());
     entries.sort_by_key(|entry| entry.last_used.map(|used| used.min(now)));
     let mut total = total_size(store, &entries)?;
     let mut users = BTreeMap::<Digest, usize>::new();
@@ -140,7 +143,13 @@ fn prune(
             left.push(entry);
         }
     }
-    drop_orphans(store, &left, &keep, now, &mut report)?;
+    let orphans = Orphans {
+        needed: needed_blobs(store, &left, &kept)?,
+        evicted: needed_blobs(store, &[], &evicted)?,
+        now,
+    };
+    report.imported = evicted.into_iter().collect();
+    orphans.drop(store, &mut report)?;
     drop_litter(store, now, &mut report)?;
     drop_unfinished(store, now, &mut report)?;
     Ok(report)
@@ -164,36 +173,46 @@ fn evict(store: &Store, entry: &CacheEntry) -> Result<bool, CacheError> {
     Ok(true)
 }
 
-/// Removes blobs, tags and signature material that no artifact needs.
-fn drop_orphans(
-    store: &Store,
-    left: &[CacheEntry],
-    keep: &BTreeSet<Digest>,
+/// What no artifact needs.
+struct Orphans {
+    /// The blobs that artifacts and kept images need.
+    needed: BTreeSet<Digest>,
+    /// The blobs of the imported images that are evicted: they belong to no artifact in progress.
+    evicted: BTreeSet<Digest>,
     now: SystemTime,
-    report: &mut PruneReport,
-) -> Result<(), CacheError> {
-    let needed = needed_blobs(store, left, keep)?;
-    for digest in inspect::blob_digests(store)? {
-        let path = store.paths.blob(&digest);
-        if needed.contains(&digest) || !is_older(&path, ORPHAN_AGE, now) {
-            continue;
-        }
-        let size = sys::length_of(&path);
-        sys::remove(&path)?;
-        report.blobs += 1;
-        report.freed = report.freed.saturating_add(size);
+}
+
+impl Orphans {
+    fn has(&self, digest: &Digest, path: &Path) -> bool {
+        !self.needed.contains(digest)
+            && (self.evicted.contains(digest) || is_older(path, ORPHAN_AGE, self.now))
     }
-    for name in sys::names(&store.paths.signatures())? {
-        let path = store.paths.signatures().join(&name);
-        let subject = name.strip_suffix(".json").and_then(parse_file_name);
-        let is_needed = subject.is_some_and(|subject| needed.contains(&subject));
-        if !is_needed && is_older(&path, ORPHAN_AGE, now) {
-            sys::remove(&path)?;
+
+    /// Removes blobs, tags and signature material that no artifact needs.
+    fn drop(&self, store: &Store, report: &mut PruneReport) -> Result<(), CacheError> {
+        for digest in inspect::blob_digests(store)? {
+            let path = store.paths.blob(&digest);
+            if self.has(&digest, &path) {
+                let size = sys::length_of(&path);
+                sys::remove(&path)?;
+                report.blobs += 1;
+                report.freed = report.freed.saturating_add(size);
+            }
         }
+        for name in sys::names(&store.paths.signatures())? {
+            let path = store.paths.signatures().join(&name);
+            let is_orphan = match name.strip_suffix(".json").and_then(parse_file_name) {
+                Some(subject) => self.has(&subject, &path),
+                None => is_older(&path, ORPHAN_AGE, self.now),
+            };
+            if is_orphan {
+                sys::remove(&path)?;
+            }
+        }
+        drop_tags(store)?;
+        let is_there = |image: &Descriptor| store.paths.blob(image.digest()).exists();
+        index::retain(store, is_there)
     }
-    drop_tags(store)?;
-    let is_there = |image: &Descriptor| store.paths.blob(image.digest()).exists();
-    index::retain(store, is_there)
 }
 
 /// Removes tags whose image was removed.

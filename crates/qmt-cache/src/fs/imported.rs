@@ -40,28 +40,37 @@ pub(crate) fn note(store: &Store, image: &Digest) -> Result<(), CacheError> {
     store.write_small(&path, &[])
 }
 
-/// Returns the imported images that eviction keeps, and forgets the others: those from which a plugin
+/// The imported images that eviction keeps, and those that it evicts.
+pub(crate) struct Imported {
+    pub(crate) kept: BTreeSet<Digest>,
+    pub(crate) evicted: BTreeSet<Digest>,
+}
+
+/// Decides about the imported images, and forgets those that are not kept: those from which a plugin
 /// was extracted, which is evicted on its own, and those that `options` evict.
-pub(crate) fn keep(
+pub(crate) fn prune(
     store: &Store,
     used: &BTreeSet<Digest>,
     options: &PruneOptions,
     now: SystemTime,
-) -> Result<BTreeSet<Digest>, CacheError> {
-    let mut kept = BTreeSet::new();
+) -> Result<Imported, CacheError> {
+    let (mut kept, mut evicted) = (BTreeSet::new(), BTreeSet::new());
     for image in inspect::digests_in(&store.paths.imported())? {
         let path = marker(store, &image);
         let is_old = options
             .max_age
             .is_some_and(|age| gc::is_older(&path, age, now));
         let is_evicted = is_old || options.max_size == Some(0);
-        if used.contains(&image) || (is_evicted && !options.keep.contains(&image)) {
+        if used.contains(&image) {
             sys::remove(&path)?;
+        } else if is_evicted && !options.keep.contains(&image) {
+            sys::remove(&path)?;
+            evicted.insert(image);
         } else {
             kept.insert(image);
         }
     }
-    Ok(kept)
+    Ok(Imported { kept, evicted })
 }
 
 fn marker(store: &Store, image: &Digest) -> PathBuf {

@@ -134,19 +134,30 @@ async fn prune(host: &PluginHost, output: &Output, prune: Prune) -> CommandResul
     let kept = host.cache().list().await.map_err(Error::from)?;
     let reason = |entry: &CacheEntry| reason(host, prune, &locked, &report, entry);
     let (evicted, blobs, litter) = (report.evicted.len(), report.blobs, report.litter);
+    let images = match report.imported.len() {
+        0 => String::new(),
+        count => format!("{count} imported images, "),
+    };
     let removed = format!(
-        "{evicted} plugins, {blobs} blobs and {litter} leftovers: {} bytes",
+        "{evicted} plugins, {images}{blobs} blobs and {litter} leftovers: {} bytes",
         report.freed
     );
     let mut rows = vec![("removed", removed)];
     let shown = kept.iter();
     rows.extend(shown.map(|entry| ("kept", format!("{}: {}", name(entry), reason(entry)))));
+    let imported = host.cache().imported().await.map_err(Error::from)?;
+    let reason_of_image = |image| reason_of_image(prune, &locked, image);
+    let images = imported.iter();
+    rows.extend(images.map(|image| ("kept", format!("{image}: {}", reason_of_image(image)))));
     let kept: Vec<_> = kept
         .iter()
-        .map(|entry| json!({ "manifest": entry.record.manifest(), "reason": reason(entry) }))
+        .map(|entry| (entry.record.manifest(), reason(entry)))
+        .chain(imported.iter().map(|image| (image, reason_of_image(image))))
+        .map(|(manifest, reason)| json!({ "manifest": manifest, "reason": reason }))
         .collect();
     let data = json!({
         "evicted": report.evicted,
+        "imported": report.imported,
         "in_use": report.in_use,
         "blobs": report.blobs,
         "litter": report.litter,
@@ -176,6 +187,17 @@ fn reason(
         "the cache is not larger than `cache_max_size`"
     } else {
         "the config has no `cache_max_size`; `--older-than` or `--all` evicts it"
+    }
+}
+
+/// Returns why an imported image was not evicted.
+fn reason_of_image(prune: Prune, locked: &BTreeSet<Digest>, image: &Digest) -> &'static str {
+    if locked.contains(image) {
+        "the lockfile names it"
+    } else if prune.older_than.is_some() {
+        "it was imported within `--older-than`"
+    } else {
+        "it was imported, and not used yet; `--older-than` or `--all` evicts it"
     }
 }
 

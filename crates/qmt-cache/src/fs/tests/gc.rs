@@ -68,6 +68,27 @@ async fn old_imports_are_evicted_where_that_is_asked_for() {
     }
 }
 
+/// "Every plugin" are also those that were imported a moment ago, with their signatures and tags.
+#[tokio::test]
+async fn new_imports_are_evicted_with_everything_else() {
+    let (_out, layout, root) = transfer::layout().await;
+    let bed = Bed::new();
+    transfer::import(&bed, &layout).await.unwrap();
+    let all = PruneOptions::default().with_max_size(0);
+    let kept = bed.prune(all.clone().with_keep([root.clone()])).await;
+    assert_eq!((kept.imported.len(), kept.blobs), (0, 0));
+    // What else is new may be a part of an artifact in progress.
+    let other = blob("application/json", b"[1]");
+    let put = bed.cache.put_bytes(&other, Bytes::from_static(b"[1]"));
+    put.await.unwrap();
+    let report = bed.prune(all).await;
+    assert_eq!(report.imported, [root]);
+    assert!(report.blobs > 0 && report.freed > 0, "{report:?}");
+    assert_eq!(bed.cache.imported().await.unwrap(), []);
+    assert_eq!(bed.names("blobs/sha256"), [other.digest().hex()]);
+    assert_eq!(bed.names("signatures"), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn old_entries_go_and_used_ones_stay() {
     let bed = Bed::new();
