@@ -137,19 +137,14 @@ pub(super) fn chains<'a>(
     Ok(complete)
 }
 
-/// Those of `certificates` that issued none of the others.
-pub(super) fn leaves(certificates: &[Issued]) -> Result<Vec<&Issued>, String> {
-    let mut leaves = Vec::new();
-    for candidate in certificates {
-        let mut issues = false;
-        for other in certificates.iter().filter(|other| *other != candidate) {
-            issues |= other.is_issued_by(candidate)?;
-        }
-        if !issues {
-            leaves.push(candidate);
+/// Reports whether `candidate` issued another one of `certificates`.
+pub(super) fn is_issuer(candidate: &Issued, certificates: &[Issued]) -> Result<bool, String> {
+    for other in certificates.iter().filter(|other| *other != candidate) {
+        if other.is_issued_by(candidate)? {
+            return Ok(true);
         }
     }
-    Ok(leaves)
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -55,18 +55,12 @@ impl PemTrust {
             }
             fulcio.push(authority(path, blocks.into_iter().map(|block| block.der)));
         }
-        let mut tsa = Vec::new();
-        for path in &self.tsa {
-            for chain in chains(path, read(path, Label::Certificate, "tsa_certs")?)? {
-                tsa.push(authority(path, chain.into_iter()));
-            }
-        }
         let root = json!({
             "mediaType": MEDIA_TYPE,
             "tlogs": logs(&self.rekor, "rekor_pub_keys")?,
             "certificateAuthorities": fulcio,
             "ctlogs": logs(&self.ctfe, "ctfe_keys")?,
-            "timestampAuthorities": tsa,
+            "timestampAuthorities": timestamp_authorities(&self.tsa)?,
         });
         Ok(root.to_string().into_bytes())
     }
@@ -146,23 +140,40 @@ fn settings_for(label: Label) -> &'static str {
     }
 }
 
-/// Sorts certificates into chains from the signing certificate up to its root, by their signatures.
-fn chains(path: &Path, blocks: Vec<Block>) -> Result<Vec<Vec<Vec<u8>>>, VerifyError> {
-    let refuse = |problem: String| VerifyError::trust(path.display().to_string(), problem);
-    let certificates = blocks.into_iter().map(|block| {
-        let der = DerCertificate::new(block.der);
-        Issued::parse(&der).map_err(refuse)
-    });
-    let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
-    let mut chains = Vec::new();
-    for leaf in issuers::leaves(&certificates).map_err(refuse)? {
-        for chain in issuers::chains(leaf, &certificates).map_err(refuse)? {
-            chains.push(chain.into_iter().map(|one| one.der.clone()).collect());
+/// Sorts the certificates of all files into chains from the signing certificate up to its root, by their
+/// signatures. Each is an authority, named by the file of its signing certificate.
+fn timestamp_authorities(paths: &[PathBuf]) -> Result<Vec<Value>, VerifyError> {
+    let refuse = |path: &Path| {
+        let name = path.display().to_string();
+        move |problem: String| VerifyError::trust(name, problem)
+    };
+    let (mut certificates, mut files) = (Vec::new(), Vec::new());
+    for path in paths {
+        for block in read(path, Label::Certificate, "tsa_certs")? {
+            let parsed = Issued::parse(&DerCertificate::new(block.der)).map_err(refuse(path))?;
+            if !certificates.contains(&parsed) {
+                certificates.push(parsed);
+                files.push(path.as_path());
+            }
         }
     }
-    if chains.is_empty() {
-        let problem = "its certificates issue one another in a circle";
-        return Err(refuse(problem.to_owned()));
+    let mut authorities = Vec::new();
+    for (certificate, path) in certificates.iter().zip(files) {
+        if issuers::is_issuer(certificate, &certificates).map_err(refuse(path))? {
+            continue;
+        }
+        for chain in issuers::chains(certificate, &certificates).map_err(refuse(path))? {
+            authorities.push(authority(
+                path,
+                chain.into_iter().map(|one| one.der.clone()),
+            ));
+        }
     }
-    Ok(chains)
+    match paths {
+        [path, ..] if authorities.is_empty() => {
+            let problem = "the certificates of `tsa_certs` issue one another in a circle";
+            Err(refuse(path)(problem.to_owned()))
+        }
+        _ => Ok(authorities),
+    }
 }

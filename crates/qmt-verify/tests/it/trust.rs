@@ -101,6 +101,39 @@ async fn pem_files_with_one_or_many_entries() {
     assert_eq!(code(outcome), "certificate");
 }
 
+/// The issuer of a timestamp authority is found in all files, in any order.
+#[tokio::test]
+async fn the_chain_of_a_timestamp_authority_may_be_in_several_files() {
+    let sigstore = PrivateSigstore::new();
+    let folder = TempDir::new().unwrap();
+    let chain = sigstore.tsa_pem();
+    let end = "-----END CERTIFICATE-----\n";
+    let parts: Vec<_> = chain.split_inclusive(end).collect();
+    assert!(parts.len() > 1, "{chain}");
+    let parts = parts.iter().enumerate();
+    let files: Vec<_> = parts
+        .map(|(nth, pem)| write(&folder, &format!("tsa{nth}"), pem))
+        .collect();
+    let whole = write(&folder, "tsa", &chain);
+    let signing = Signing::keyless(dev()).timestamp(true);
+    for order in [
+        files.clone(),
+        files.iter().rev().cloned().collect(),
+        files.iter().cloned().chain([whole]).collect(),
+    ] {
+        let pem = PemTrust::default()
+            .with_fulcio(write(&folder, "fulcio", &sigstore.fulcio_pem()))
+            .with_rekor(write(&folder, "rekor", &sigstore.rekor_pem()))
+            .with_ctfe(write(&folder, "ctfe", &sigstore.ctfe_pem()));
+        let root = TrustRoot::from_pem(&order.into_iter().fold(pem, PemTrust::with_tsa)).unwrap();
+        let info = root.describe();
+        assert!(info.unusable.is_empty(), "{:?}", info.unusable);
+        assert_eq!(info.timestamp_authorities, 1);
+        let good = evidence(&subject(), [sign(&sigstore, Format::Bundle, &signing)]).await;
+        check(&with(root), &subject(), &good).unwrap();
+    }
+}
+
 /// SIG-12, SIG-15: files that are missing, unreadable, empty, of the wrong kind or broken.
 #[test]
 fn bad_pem_files_are_errors() {
