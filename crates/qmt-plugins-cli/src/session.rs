@@ -170,7 +170,8 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
     };
     let (has_key, has_identity) = (signer.key.is_some(), signer.certificate_identity.is_some());
     let requires_log = !signer.insecure_ignore_tlog;
-    let lacks_log = requires_log && rejected(&[NoLog]);
+    let has_no_log_key = matches!(error.trust(), Some(VerifyError::NoLogKey { .. }));
+    let lacks_log = requires_log && (rejected(&[NoLog]) || has_no_log_key);
     let advice = if has_key && lacks_log {
         Advice::Instead(
             "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the \

@@ -98,6 +98,17 @@ pub enum VerifyError {
         #[source]
         source: Option<BoxError>,
     },
+    /// The trust material has no key of a transparency log, and signatures must be in one.
+    #[error(
+        "trust root from {origin}: holds no key of a transparency log (`rekor_pub_keys`), which \
+         {required_by}"
+    )]
+    NoLogKey {
+        /// Where the material comes from.
+        origin: String,
+        /// What requires an entry in the log, with the verb.
+        required_by: String,
+    },
     /// The network may not be used, and what the last refresh stored is absent or has expired.
     #[error("the trust root of {origin} is not in the cache, or has expired")]
     NotStored {

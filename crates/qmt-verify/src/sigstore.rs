@@ -34,7 +34,8 @@ impl SigstoreVerifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::TrustRoot`] if `trust` lacks what a policy requires: an authority and a
+    /// [`VerifyError::TrustRoot`] or [`VerifyError::NoLogKey`] if `trust` lacks what a policy requires: an
+    /// authority and a
     /// transparency log for certificates, and the usable key of a certificate transparency log if
     /// `trust` names any or [`PolicySet::certificate_log_required`]; a transparency log for keys; a
     /// timestamp authority for certificates that do without a log.
@@ -53,11 +54,14 @@ impl SigstoreVerifier {
             } else if timed && info.timestamp_authorities == 0 && info.logs == 0 {
                 "timestamp authority (`tsa_certs`)"
             } else if logged && info.logs == 0 {
-                "key of a transparency log (`rekor_pub_keys`)"
+                return Err(VerifyError::NoLogKey {
+                    origin: info.source.clone(),
+                    required_by: required_by(scope),
+                });
             } else {
                 continue;
             };
-            let problem = format!("holds no {lacking}, which the policy `{scope}` requires");
+            let problem = format!("holds no {lacking}, which {}", required_by(scope));
             return Err(VerifyError::trust(info.source.clone(), problem));
         }
         let signatures = SignatureVerifier::new(&trust.root);
@@ -211,6 +215,15 @@ impl SigstoreVerifier {
             unread: 0,
         })
     }
+}
+
+/// Says what makes a part of the trust root necessary. A policy for everything may be one that the config
+/// does not spell out.
+fn required_by(scope: &Scope) -> String {
+    if *scope == Scope::everything() {
+        return "the accepted signers require".to_owned();
+    }
+    format!("the policy `{scope}` requires")
 }
 
 #[async_trait]

@@ -323,6 +323,26 @@ async fn keys_need_no_certificate_authority() {
     }
 }
 
+/// A trust root without a log says what to do about signers that require one.
+#[test]
+fn a_log_that_the_trust_root_lacks_is_named() {
+    let sigstore = PrivateSigstore::new();
+    let folder = TempDir::new().unwrap();
+    let pem = PemTrust::default()
+        .with_fulcio(write(&folder, "fulcio", &sigstore.fulcio_pem()))
+        .with_tsa(write(&folder, "tsa", &sigstore.tsa_pem()));
+    let policies = everything(any_of(vec![dev_authority()]));
+    let error = SigstoreVerifier::new(TrustRoot::from_pem(&pem).unwrap(), policies)
+        .err()
+        .unwrap();
+    assert!(matches!(error, VerifyError::NoLogKey { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.ends_with("(`rekor_pub_keys`), which the accepted signers require"),
+        "{text}"
+    );
+}
+
 /// A Sigstore without a log, by PEM files: the timestamp authority takes the place of the log, and
 /// without either nothing can be checked.
 #[tokio::test]
