@@ -7,6 +7,7 @@ use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
 
+use super::message::of;
 use super::{Error, causes, registry_cause};
 
 /// What an error means to a program: the exit codes of the command follow it.
@@ -133,7 +134,8 @@ pub(super) fn not_verified(plugin: &str, reference: &str, source: &VerifyError) 
     if of_verification(source) == ErrorKind::NotVerified {
         return format!("`{plugin}` is not verified, so it is not loaded: `{reference}`");
     }
-    format!("`{plugin}`: looking up the signatures of `{reference}` failed, so it is not loaded")
+    let of = of(plugin, reference);
+    format!("{of}looking up the signatures of `{reference}` failed, so it is not loaded")
 }
 
 fn of_verification(source: &VerifyError) -> ErrorKind {

@@ -42,7 +42,7 @@ impl fmt::Display for Error {
                 doing,
                 reference,
                 ..
-            } => write!(f, "`{plugin}`: {doing} `{reference}` failed"),
+            } => write!(f, "{}{doing} `{reference}` failed", of(plugin, reference)),
             Self::LockedVersionGone {
                 plugin,
                 reference,
@@ -50,8 +50,8 @@ impl fmt::Display for Error {
                 ..
             } => write!(
                 f,
-                "`{plugin}`: the registry of `{reference}` no longer has the version in the \
-                 lockfile, {digest}"
+                "{}the registry of `{reference}` no longer has the version in the lockfile, {digest}",
+                of(plugin, reference)
             ),
             Self::NotVerified {
                 plugin,
@@ -71,7 +71,8 @@ impl fmt::Display for Error {
                 source,
             } => {
                 let reason = self.untrusted(source);
-                write!(f, "`{plugin}`: `{reference}` can't be verified: {reason}")
+                let of = of(plugin, reference);
+                write!(f, "{of}`{reference}` can't be verified: {reason}")
             }
             Self::Rollback {
                 plugin,
@@ -171,8 +172,9 @@ impl fmt::Display for Error {
                 let platform = platform.unwrap_or_default();
                 write!(
                     f,
-                    "`{plugin}`: {missing} of `{reference}`{platform} is not in the cache, and {rule} \
-                     forbids the network"
+                    "{}{missing} of `{reference}`{platform} is not in the cache, and {rule} forbids the \
+                     network",
+                    of(plugin, reference)
                 )
             }
             Self::DamagedSignatures { reference, layout } => write!(
@@ -189,7 +191,8 @@ impl fmt::Display for Error {
                 layout.display()
             ),
             Self::NotImported { plugin, reference } => {
-                write!(f, "`{plugin}`: the cache has no image of `{reference}`")
+                let of = of(plugin, reference);
+                write!(f, "{of}the cache has no image of `{reference}`")
             }
             Self::NetworkForbidden {
                 target,
@@ -226,6 +229,14 @@ impl fmt::Display for Error {
             ),
         }
     }
+}
+
+/// Names the plugin at the start of a message about `reference`, unless that is its name.
+pub(super) fn of(plugin: &str, reference: &str) -> String {
+    if plugin == reference {
+        return String::new();
+    }
+    format!("`{plugin}`: ")
 }
 
 impl Error {
