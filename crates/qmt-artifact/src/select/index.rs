@@ -216,12 +216,20 @@ impl Selector<'_> {
                 Some(_) | None => {}
             }
         }
-        let (prospect, mut image) = last_resort.ok_or(absent.unwrap_or(no_match))?;
-        if prospect.layers == Layers::CannotHold && without_plugin.len() > 1 {
-            return Err(ArtifactError::NoPlugin {
-                digest: self.request.root.digest().clone(),
-                entries: without_plugin.into_iter().take(LISTED).collect(),
-            });
+        let Some((prospect, mut image)) = last_resort else {
+            return Err(absent.unwrap_or(no_match));
+        };
+        if prospect.layers == Layers::CannotHold {
+            // The plugin is most likely in what the cache lacks.
+            if let Some(absent) = absent {
+                return Err(absent);
+            }
+            if without_plugin.len() > 1 {
+                return Err(ArtifactError::NoPlugin {
+                    digest: self.request.root.digest().clone(),
+                    entries: without_plugin.into_iter().take(LISTED).collect(),
+                });
+            }
         }
         image.reason = Reason::LastResort;
         let name = name(&image.descriptor);

@@ -494,6 +494,14 @@ fn an_artifact_in_an_index_does_not_replace_an_image() {
         markdown.digest()
     );
     assert_eq!(error, expected);
+    // Where the network may not be used, what the cache lacks is more likely the plugin.
+    let absent = Descriptor::of(MediaType::ImageManifest, b"absent");
+    let root = store.index(&[spdx, absent, markdown]);
+    let request = store.request(&root);
+    let mut offline = store;
+    offline.0.is_offline = true;
+    let error = offline.run(request).unwrap_err();
+    assert!(matches!(error, ArtifactError::Registry { .. }), "{error:?}");
 }
 
 /// The error names the platform for which the manifest is exported on a machine that has it: that of the
