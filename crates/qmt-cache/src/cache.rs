@@ -19,8 +19,9 @@ pub enum Begin {
     Fill(Staging),
 }
 
-/// Stores artifacts by the digest of the manifest that they were extracted from, and blobs, tags and
-/// signature material next to them.
+/// Stores artifacts by the digest of the manifest that they were extracted from, or by one that the caller
+/// derives from it where more than the manifest decides which file that is; and blobs, tags and signature
+/// material next to them.
 ///
 /// A hit is not trusted: the caller verifies the stored signature material again at every load.
 #[cfg_attr(feature = "test-util", mockall::automock)] // Must stand above `#[async_trait]`.

@@ -102,7 +102,7 @@ impl Record {
     /// The version of the form of records that this crate writes.
     pub const SCHEMA: u32 = 1;
 
-    /// Returns the digest of the selected manifest: the key of the entry.
+    /// Returns the key of the entry: the digest of the selected manifest, or one derived from it.
     pub fn manifest(&self) -> &Digest {
         &self.manifest
     }
