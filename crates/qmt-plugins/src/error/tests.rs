@@ -310,3 +310,23 @@ fn a_closed_handshake_with_the_trust_root_is_about_the_network() {
     let hint = error.hint().unwrap();
     assert!(hint.contains("`trusted_root`"), "{hint}");
 }
+
+/// An image or a layout that the config does not name is its own plugin.
+#[test]
+fn the_name_of_a_plugin_that_is_its_reference_is_shown_once() {
+    let reference = "ghcr.io/acme/echo:1";
+    let error = |plugin: &str| {
+        let source = RegistryError::new(RegistryErrorKind::NotFound, "not found");
+        Error::registry(plugin, reference, "importing", source).to_string()
+    };
+    assert_eq!(error(reference), "importing `ghcr.io/acme/echo:1` failed");
+    let named = "`echo`: importing `ghcr.io/acme/echo:1` failed";
+    assert_eq!(error("echo"), named);
+    let error = |plugin: &str| Error::NotImported {
+        plugin: plugin.to_owned(),
+        reference: reference.to_owned(),
+    };
+    let text = "the cache has no image of `ghcr.io/acme/echo:1`";
+    assert_eq!(error(reference).to_string(), text);
+    assert_eq!(error("echo").to_string(), format!("`echo`: {text}"));
+}

@@ -276,6 +276,25 @@ fn an_import_can_update_the_lockfile() {
     code(&desk.run(&[&run[..], &["--locked"]].concat()), 0);
 }
 
+/// What was imported and not used yet is named by `cache prune`, which removes it where it says so.
+#[test]
+fn new_imports_are_pruned_where_that_is_asked_for() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "bundle.tar", "greet"]), 0);
+    let desk = other_machine(&scene, "bundle.tar");
+    code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
+    let kept = desk.run(&["cache", "prune"]);
+    code(&kept, 0);
+    let words = format!("{}: it was imported, and not used yet", scene.signed);
+    assert!(kept.stdout.contains(&words), "{}", kept.transcript());
+    let removed = desk.run(&["cache", "prune", "--all", "--format", "json"]);
+    code(&removed, 0);
+    let removed = removed.json();
+    assert_eq!(removed["imported"], serde_json::json!([scene.signed]));
+    assert_eq!(removed["kept"], serde_json::json!([]), "{removed:#}");
+    code(&desk.run(&["run", "greet", "greet", "--offline"]), 4);
+}
+
 /// Plugins can share an image, and an image can have two names.
 #[test]
 fn an_image_of_two_plugins_is_exported_once() {

@@ -487,4 +487,25 @@ fn an_identity_of_the_command_line_names_its_own_option() {
         "{said}"
     );
     assert!(!said.contains("[[oci.policy]]"), "{said}");
+    // Without a transparency log, the option that does without one is named, and no policy that the config
+    // does not have.
+    let sigstore = PrivateSigstore::new();
+    scene.desk.write("ca.pem", sigstore.fulcio_pem());
+    scene.desk.write("tsa.pem", sigstore.tsa_pem());
+    let config = format!(
+        "[oci]\nuse_sigstore_tuf_data = false\nfulcio_certs = \"ca.pem\"\ntsa_certs = \"tsa.pem\"\n\
+         cert_email = \"dev@acme.example\"\ncert_issuer = \"https://accounts.acme.example\"\n\
+         transparency_log = \"optional\"\n{}",
+        scene.base()
+    );
+    let refused = scene.run(&config, &identity[..identity.len() - 2]);
+    assert_eq!(refused.code, Some(6), "{}", refused.transcript());
+    let said = refused.messages();
+    assert!(said.contains("`--insecure-ignore-tlog` accepts"), "{said}");
+    assert!(
+        said.contains("which the accepted signers require"),
+        "{said}"
+    );
+    let once = format!("`oci://{reference}` can't be verified");
+    assert!(said.starts_with(&once), "{said}");
 }
