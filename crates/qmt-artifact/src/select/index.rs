@@ -205,7 +205,7 @@ impl Selector<'_> {
                 }
                 None if can_be(PluginKind::Wasm) || can_be(PluginKind::Native) => {
                     let prospect = Prospect::of(&image);
-                    if prospect.layers == Layers::CannotHold {
+                    if prospect.layers == Layers::Unfit {
                         without_plugin.push(other_content(&image));
                     }
                     let is_better = |(known, _): &(Prospect, Image)| *known < prospect;
@@ -219,7 +219,7 @@ impl Selector<'_> {
         let Some((prospect, mut image)) = last_resort else {
             return Err(absent.unwrap_or(no_match));
         };
-        if prospect.layers == Layers::CannotHold {
+        if prospect.layers == Layers::Unfit {
             // The plugin is most likely in what the cache lacks.
             if let Some(absent) = absent {
                 return Err(absent);

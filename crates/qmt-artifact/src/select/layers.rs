@@ -208,11 +208,11 @@ fn can_hold(layer: &Descriptor, is_only: bool) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layers {
     /// None can hold one.
-    CannotHold,
+    Unfit,
     /// One can, but its media type or its title is that of something else.
-    MayHold,
+    Doubtful,
     /// One is an archive, or has the name of a plugin.
-    CanHold,
+    Fit,
 }
 
 impl Layers {
@@ -222,12 +222,12 @@ impl Layers {
             let title = layer.annotation(TITLE);
             let is_file = title.is_some_and(|title| !looks_like_plugin(title.as_bytes()));
             match (can_hold(layer, false), can_hold(layer, layers.len() == 1)) {
-                (true, _) if !is_file => Self::CanHold,
-                (false, false) => Self::CannotHold,
-                _ => Self::MayHold,
+                (true, _) if !is_file => Self::Fit,
+                (false, false) => Self::Unfit,
+                _ => Self::Doubtful,
             }
         });
-        of.max().unwrap_or(Self::CannotHold)
+        of.max().unwrap_or(Self::Unfit)
     }
 }
 

@@ -396,11 +396,8 @@ async fn offline_without_a_cache_says_what_is_missing() {
 async fn a_tag_that_cannot_be_refreshed_stays_as_it_was() {
     let scene = Scene::new().await;
     scene.sign(&scene.push(&wasm_image(), "1"));
-    let oci = format!(
-        "cert_email = \"{}\"\ncert_issuer = \"{}\"\nrefresh_after = \"0s\"",
-        crate::scene::EMAIL,
-        crate::scene::ISSUER
-    );
+    let oci =
+        format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"\nrefresh_after = \"0s\"");
     let config = scene.config_with(&oci, "");
     scene.host(&config).load("greeter").await.unwrap();
     let fault = || Fault::on("GET", "/v2/acme/greeter/manifests/1");
