@@ -111,6 +111,39 @@ async fn a_later_page_that_does_not_exist_is_a_failure() {
     }
 }
 
+/// A page is made by the registry, so no publisher can make one unreadable: something else was sent.
+#[tokio::test]
+async fn an_unreadable_page_is_other_content() {
+    let server = FakeRegistry::builder().referrers_page(2).serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    for n in 0..3 {
+        push(&client, &server, &referring(&image, "a/b", n)).await;
+    }
+    let pinned = subject(&server, &image);
+    for earlier in [0, 1] {
+        for body in [
+            "oops",
+            r#"{"schemaVersion":2,"manif"#,
+            "null",
+            "[]",
+            r#"{"schemaVersion":2}"#,
+            r#"{"errors":[{"code":"UNKNOWN","message":"try again"}]}"#,
+        ] {
+            server.clear_faults();
+            let page = Fault::on("GET", REFERRERS).skip(earlier).respond(200);
+            server.fault(
+                page.header("content-type", manifest::OCI_INDEX)
+                    .body(body.to_owned()),
+            );
+            let mut error = client.referrers(&pinned).await.unwrap_err();
+            assert!(error.is_other_content(), "{earlier}, {body}: {error:?}");
+            let listed = error.take_listed().map(|listed| listed.len());
+            assert_eq!(listed, (earlier > 0).then_some(2), "{body}");
+        }
+    }
+}
+
 /// DIG-14: all the answers of registries without the API.
 #[tokio::test]
 async fn a_missing_api_is_reported_in_many_ways() {

@@ -72,6 +72,11 @@ impl Operation {
             }
             UnderTag::Nothing => Ok(()),
         });
+        // The registry makes the pages of the API itself: no publisher can make one unreadable.
+        let is_other_content = matches!(
+            by_api,
+            Err(ClientError::NotAManifest { .. } | ClientError::ErrorContent { .. })
+        );
         let missing = by_api.err().or(tagged.err());
         let missing = match missing {
             None => listed.incomplete(),
@@ -80,7 +85,15 @@ impl Operation {
                 missing
             }
         };
-        match missing.map(RegistryError::from) {
+        let missing = missing.map(RegistryError::from);
+        let missing = missing.map(|error| {
+            if is_other_content {
+                error.with_other_content()
+            } else {
+                error
+            }
+        });
+        match missing {
             None => Ok(listed.into_referrers()),
             Some(error) if listed.was_read => Err(error.with_listed(listed.into_referrers())),
             Some(error) => Err(error),

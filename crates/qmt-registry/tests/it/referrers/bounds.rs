@@ -38,8 +38,13 @@ async fn the_list_is_bounded() {
     server.fault(page(empty.to_owned()).header("link", format!(r#"<{own}>; rel="next""#)));
     let error = client(&server).referrers(&pinned).await.unwrap_err();
     assert!(
-        matches!(error.detail(), Some(ClientError::TooMany { .. })),
+        matches!(error.detail(), Some(ClientError::Protocol { .. })),
         "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("names itself or an earlier page as the next")
     );
     assert!(server.requests().len() < 5);
     server.clear_faults();

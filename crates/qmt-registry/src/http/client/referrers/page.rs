@@ -92,8 +92,9 @@ impl<'a> Pages<'a> {
             .visited
             .insert(self.hasher.hash_one(&self.request.spec.url))
         {
-            let what = "pages of referrers: a page names itself or an earlier one as the next";
-            return Err(too_many(what, read, self.subject));
+            let rule =
+                "a page of a list of referrers never names itself or an earlier page as the next";
+            return Err(ClientError::protocol(&self.request.spec.url, rule));
         }
         Ok(is_first)
     }
