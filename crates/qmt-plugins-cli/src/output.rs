@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use qmt_plugins::config::config_lines;
 use qmt_plugins::oci_ref::text as oci_text;
-use qmt_plugins::{Error, EventSink};
+use qmt_plugins::{Error, Event, EventSink};
 use serde_json::{Value, json};
 
 use crate::args::{Arguments, CACHE_VARIABLE, CONFIG_VARIABLE, Command, Format};
@@ -88,7 +88,7 @@ impl Output {
 
     /// Adds the option that names the config to the commands in a hint.
     pub(crate) fn commands(&self, hint: &str) -> String {
-        hint.replace(&format!("`{PROGRAM} "), &format!("`{} ", self.command))
+        with_command(hint, &self.command)
     }
 
     /// Returns a failure as data; the commands in its hint name the config.
@@ -115,10 +115,21 @@ impl Output {
         data
     }
 
-    /// Returns the sink that prints events.
+    /// Does the same for all of `warnings`.
+    pub(crate) fn warnings(&self, warnings: &[String]) -> Vec<String> {
+        let warnings = warnings.iter();
+        warnings.map(|warning| self.commands(warning)).collect()
+    }
+
+    /// Returns the sink that prints events. Commands in them name the config.
     pub(crate) fn events(&self) -> EventSink {
-        let progress = Arc::clone(&self.progress);
-        Arc::new(move |event| progress.show(&event))
+        let (progress, command) = (Arc::clone(&self.progress), self.command.clone());
+        Arc::new(move |mut event| {
+            if let Event::Warning { message, .. } | Event::Note { message, .. } = &mut event {
+                *message = with_command(message, &command);
+            }
+            progress.show(&event);
+        })
     }
 
     /// Returns the plugins whose download is under way.
@@ -269,6 +280,11 @@ fn command(config: Option<&Path>) -> String {
         Some(path) => format!("{PROGRAM} --config {}", oci_text::shell_word(path)),
         None => PROGRAM.to_owned(),
     }
+}
+
+/// Puts `command` in the place of the program's name, where a text has a command.
+fn with_command(text: &str, command: &str) -> String {
+    text.replace(&format!("`{PROGRAM} "), &format!("`{command} "))
 }
 
 /// Returns what sets the folder of the cache, if it is not the config.

@@ -33,11 +33,13 @@ pub(crate) async fn config(
             let builder = session::builder(&global, output, file);
             let host = builder.or_temporary_cache().build()?;
             let warnings = host.check().await?;
+            let data = json!({
+                "path": path, "plugins": count, "warnings": output.warnings(&warnings),
+            });
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));
             }
             let text = format!("{path} is valid: {}", counted(count, "plugin"));
-            let data = json!({ "path": path, "plugins": count, "warnings": warnings });
             output.result(&data, &text)
         }
     }

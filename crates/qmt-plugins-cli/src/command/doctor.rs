@@ -195,6 +195,7 @@ impl Report {
         for warning in &warnings {
             output.note(format!("warning: {warning}"));
         }
+        let warnings = output.warnings(&warnings);
         let data = json!({ "checks": self.data, "warnings": warnings });
         output.results(data, &output::table(&self.rows), self.failed)
     }

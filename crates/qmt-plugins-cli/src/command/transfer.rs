@@ -64,7 +64,7 @@ pub(super) async fn import(
                  import --update {}` locks it to {imported}",
                 text::shell_word(&shown.to_string())
             );
-            output.note(output.commands(&warning));
+            output.note(warning);
         }
     }
     let transfer = &imported.transfer;

@@ -40,7 +40,8 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
             rows.push(("policy", format!("{}: requires {condition}", policy.scope)));
         }
     }
-    for warning in &summary.warnings {
+    let warnings = output.warnings(&summary.warnings);
+    for warning in &warnings {
         rows.push(("warning", warning.clone()));
     }
     let data = json!({
@@ -53,7 +54,7 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
         "timestamp_authorities": root.map_or(0, |root| root.timestamp_authorities),
         "left_aside": root.map_or(&[][..], |root| &root.unusable),
         "policies": summary.policies,
-        "warnings": summary.warnings,
+        "warnings": warnings,
     });
     output.result(&data, &output::table(&rows))
 }

@@ -33,11 +33,11 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
             return Err(unexplained(output, data, failure));
         }
     };
-    let mut rows = proven(&report);
+    let mut rows = proven(output, &report);
     let used = Some(verified_digest(versions.used.origin).to_owned());
     let lines = [used, other.map(|text| output.commands(&text))];
     rows.extend(lines.into_iter().flatten().map(|line| ("version", line)));
-    rows.extend(refusal.map(|line| ("warning", line)));
+    rows.extend(refusal.map(|line| ("warning", output.commands(&line))));
     let text = output::table(&rows);
     if report.skipped {
         return Err(output.refusal(data, &text, &skipped()));
@@ -191,13 +191,13 @@ fn other(versions: &Versions) -> Option<String> {
 fn explained(output: &Output, version: &VersionReport) -> String {
     match &version.result {
         Ok(report) if report.skipped => {
-            let table = output::table(&proven(report));
+            let table = output::table(&proven(output, report));
             format!("not verified: {}\n{table}", report.subject)
         }
         Ok(report) => {
-            let table = output::table(&proven(report));
+            let table = output::table(&proven(output, report));
             let mut text = format!("accepted: {}\n{table}", report.subject);
-            if let Some(line) = refusal(version) {
+            if let Some(line) = refusal(version).map(|line| output.commands(&line)) {
                 let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
             }
             let title = "also discovered, and rejected:";
@@ -263,7 +263,7 @@ fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError
 }
 
 /// Lists what was verified, one fact per row.
-fn proven(report: &Report) -> Vec<(&str, String)> {
+fn proven<'a>(output: &Output, report: &'a Report) -> Vec<(&'a str, String)> {
     let mut rows = Vec::new();
     let mut row = |key, value: String| {
         if !value.is_empty() {
@@ -309,7 +309,7 @@ fn proven(report: &Report) -> Vec<(&str, String)> {
         row("note", note.to_owned());
     }
     for warning in &report.warnings {
-        row("warning", warning.clone());
+        row("warning", output.commands(warning));
     }
     rows
 }
