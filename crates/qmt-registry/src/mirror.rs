@@ -28,7 +28,7 @@ use qmt_oci_ref::{
 use self::deadline::{Deadline, Turn};
 use self::failover::{Failover, Opened};
 pub use self::options::MirrorOptions;
-use crate::error::ClientError;
+use crate::error::{ClientError, text::error_with_cause};
 use crate::events::{Events, RegistryEvent};
 use crate::http::{HttpRegistry, origin_key, until};
 
@@ -290,7 +290,7 @@ impl Source {
         if is_wrong || is_silent {
             *self.given_up() = Some(Instant::now());
         }
-        let mut reason = error.to_string();
+        let mut reason = cause.map_or_else(|| error.to_string(), error_with_cause);
         // Other hints are about the image or a registry that can't be reached.
         let hint = cause.filter(|cause| is_about_access(cause));
         if let Some(hint) = hint.and_then(ClientError::hint) {

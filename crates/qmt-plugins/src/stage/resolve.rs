@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qmt_oci_ref::{
-    Digest, PinnedReference, RawManifest, Registry as _, RegistryError, RegistryErrorKind,
+    Digest, PinnedReference, RawManifest, Registry as _, RegistryError, RegistryErrorKind, text,
 };
 use qmt_registry::limits;
 use tokio::time::timeout;
@@ -103,7 +103,9 @@ async fn by_tag(context: &Context) -> Result<Resolved, StageError> {
     };
     let problem = match timeout(limit, current(context)).await {
         Ok(Err(error)) if error.kind() == RegistryErrorKind::Offline => None,
-        Ok(Err(error)) if is_optional && is_of_registry(error.kind()) => Some(error.to_string()),
+        Ok(Err(error)) if is_optional && is_of_registry(error.kind()) => {
+            Some(text::messages(&error).join(": "))
+        }
         Ok(answer) => return answer.map_err(StageError::Resolve),
         Err(_) => Some(format!(
             "the registry did not answer within {} s",

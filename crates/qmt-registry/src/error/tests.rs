@@ -12,6 +12,23 @@ fn status(status: u16) -> ClientError {
     }
 }
 
+/// The name of the credential ends the message.
+#[test]
+fn a_token_server_that_fails_for_an_entry_has_no_comma_at_the_end() {
+    let error = TokenServerError::Failed {
+        host: "r.example".parse().unwrap(),
+        realm: RedactedUrl::from_text("https://r.example/token"),
+        origin: Some(CredentialOrigin::Entry {
+            path: "/config.json".into(),
+            key: "r.example".to_owned(),
+            is_replaced_by_login: true,
+        }),
+        source: Box::new(ClientError::setup("x")),
+    };
+    let words = "gives no token for the credential in entry `r.example` of `/config.json`";
+    assert!(error.to_string().ends_with(words), "{error}");
+}
+
 /// F8: which statuses are retried, and which never are.
 #[test]
 fn only_temporary_answers_are_retryable() {

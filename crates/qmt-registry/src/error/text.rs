@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use qmt_oci_ref::{Digest, RegistryHost, text};
 
+use super::ClientError;
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
@@ -156,6 +157,19 @@ pub(super) fn through(proxy: Option<&RedactedUrl>) -> String {
 pub(super) fn suffix(message: &str) -> String {
     let separator = if message.is_empty() { "" } else { ": " };
     format!("{separator}{message}")
+}
+
+/// The error and its innermost cause: those between are the HTTP client's. A message that names the
+/// reason has it already.
+#[cfg(feature = "http")]
+pub(crate) fn error_with_cause(error: &ClientError) -> String {
+    let messages = text::messages(error);
+    match (error, &messages[..]) {
+        (ClientError::Unreachable { .. } | ClientError::Tls(_), _) | (_, [] | [_]) => {
+            error.to_string()
+        }
+        (_, [first, .., last]) => format!("{first}: {last}"),
+    }
 }
 
 pub(super) fn pause(retry_after: Option<Duration>) -> String {

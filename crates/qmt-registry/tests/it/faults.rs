@@ -87,6 +87,23 @@ fn retries(recorder: &Recorder) -> usize {
     recorder.count(|event| matches!(event, RegistryEvent::Retry { .. }))
 }
 
+/// What a warning about a retry says is the cause, not only that a request failed.
+#[tokio::test]
+async fn a_retry_names_the_cause() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let reference = server.reference("acme/echo:1");
+    for (how, words) in [(Cut::Fin, "closed"), (Cut::Reset, "reset")] {
+        let recorder = Recorder::default();
+        let client = builder(&server).events(recorder.sink()).build().unwrap();
+        let fault = Fault::on("GET", "/v2/*/manifests/*").once();
+        server.fault(fault.drop_connection(how));
+        client.resolve(&reference).await.unwrap();
+        let is_named = |event: &RegistryEvent| matches!(event, RegistryEvent::Retry { reason, .. } if reason.contains(words));
+        assert_eq!(recorder.count(is_named), 1, "{:?}", recorder.all());
+    }
+}
+
 /// A refused connection is tried three times, and the error says what was tried and what to do.
 #[tokio::test]
 async fn a_closed_port_is_given_up_soon() {

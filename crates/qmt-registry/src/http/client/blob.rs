@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{StreamExt as _, stream};
-use http::header;
+use http::{Method, header};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, RegistryError, RegistryErrorKind, RegistryHost,
     Repository,
@@ -127,7 +127,7 @@ impl Transfer {
             endpoint, attempts, ..
         } = &mut self.operation;
         attempts
-            .pause(failure, &url, &endpoint.context.events)
+            .pause(failure, (&Method::GET, &url), &endpoint.context.events)
             .await
     }
 

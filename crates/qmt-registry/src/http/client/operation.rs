@@ -174,8 +174,8 @@ impl Operation {
         request: &Request<'_>,
     ) -> Result<(), ClientError> {
         let events = &self.endpoint.context.events;
-        let url = request.redacted();
-        self.attempts.pause(failure.into(), &url, events).await
+        let sent = (&request.spec.method, &request.redacted());
+        self.attempts.pause(failure.into(), sent, events).await
     }
 
     /// The registry, if it redirected the request of `answer` elsewhere.

@@ -3,9 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use http::Method;
 use tokio::time::Instant;
 
-use crate::error::{ClientError, Phase};
+use crate::error::{ClientError, Phase, text::error_with_cause};
 use crate::events::{Events, RegistryEvent};
 use crate::http::transport::Failure;
 use crate::limits::{ABSENT_TRIES_MAX, Limits};
@@ -29,6 +30,8 @@ pub(crate) async fn until<T>(end: Instant, work: impl Future<Output = T>) -> T {
 /// Counts the attempts of one operation and paces them.
 pub(crate) struct Attempts {
     made: usize,
+    /// The method of the last request, and the attempts of this request alone.
+    of_request: (Method, usize),
     limits: Limits,
     backoff: ExponentialBackoff,
     pub(super) deadline: Instant,
@@ -55,6 +58,7 @@ impl Attempts {
             .build();
         Self {
             made: 0,
+            of_request: (Method::GET, 0),
             limits: limits.clone(),
             backoff,
             deadline,
@@ -65,6 +69,7 @@ impl Attempts {
     /// Starts over, because the last attempt made progress.
     pub(crate) fn progress(&mut self) {
         self.made = 0;
+        self.of_request.1 = 0;
         self.was_reached = true;
     }
 
@@ -73,11 +78,10 @@ impl Attempts {
     pub(crate) async fn pause(
         &mut self,
         failure: Failure,
-        url: &RedactedUrl,
+        (method, url): (&Method, &RedactedUrl),
         events: &Events,
     ) -> Result<(), ClientError> {
         let Failure { error, retry_after } = failure;
-        self.made = self.made.saturating_add(1);
         // Whether no server was reached: a mistyped port should be reported soon.
         let is_absence = match error.at_server() {
             ClientError::Unreachable { .. } => true,
@@ -86,6 +90,15 @@ impl Attempts {
         };
         let absent = !self.was_reached && is_absence;
         self.was_reached |= !absent;
+        // That something does not exist may be what the operation wants to know.
+        if !error.is_retryable() {
+            return Err(error);
+        }
+        self.made = self.made.saturating_add(1);
+        if self.of_request.0 != *method {
+            self.of_request = (method.clone(), 0);
+        }
+        self.of_request.1 = self.of_request.1.saturating_add(1);
         let (tries_max, divisor) = if absent {
             (ABSENT_TRIES_MAX, ABSENT_DIVISOR)
         } else {
@@ -93,7 +106,7 @@ impl Attempts {
         };
         let (tries, wait_max) = (self.limits.tries.min(tries_max), self.limits.retry_wait_max);
         let is_final = error.is_silence() && !self.limits.retries_silence;
-        if is_final || !error.is_retryable() || self.made >= tries {
+        if is_final || self.made >= tries {
             return Err(error);
         }
         let own = self.backoff.next().unwrap_or(wait_max) / divisor;
@@ -109,10 +122,10 @@ impl Attempts {
         }
         events.send(RegistryEvent::Retry {
             url: url.clone(),
-            attempt: self.made,
+            attempt: self.of_request.1,
             wait,
             asked_for: retry_after.is_some(),
-            reason: error.to_string(),
+            reason: error_with_cause(&error),
         });
         tokio::time::sleep(wait).await;
         Ok(())

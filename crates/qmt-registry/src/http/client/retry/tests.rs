@@ -44,7 +44,11 @@ async fn run(seed: u64, failures: Vec<(u16, Option<Duration>)>) -> (usize, Vec<D
             error: status(code),
             retry_after,
         };
-        if attempts.pause(failure, &url(), &events).await.is_err() {
+        if attempts
+            .pause(failure, (&Method::GET, &url()), &events)
+            .await
+            .is_err()
+        {
             break false;
         }
     };
@@ -136,13 +140,45 @@ async fn an_absent_server_is_reported_soon() {
                 attempts.progress();
             }
             let mut tries = 1;
-            while attempts.pause(absent(), &url(), &events).await.is_ok() {
+            while attempts
+                .pause(absent(), (&Method::GET, &url()), &events)
+                .await
+                .is_ok()
+            {
                 tries += 1;
             }
             assert_eq!(tries, expected);
             assert!(was_reached || start.elapsed() <= Duration::from_millis(1_250));
         }
     }
+}
+
+/// A warning counts the attempts of its own request, and an answer such as 404 is no failed attempt.
+#[tokio::test(start_paused = true)]
+async fn each_request_counts_its_own_attempts() {
+    let numbers = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&numbers);
+    let events = Events(Some(Arc::new(move |event| {
+        if let RegistryEvent::Retry { attempt, .. } = event {
+            sink.lock().unwrap().push(attempt);
+        }
+    })));
+    let limits = Limits::default();
+    let mut attempts = Attempts::seeded(&limits, Instant::now() + limits.total_timeout, 1);
+    for (method, code) in [
+        (Method::HEAD, 404),
+        (Method::HEAD, 503),
+        (Method::PUT, 500),
+        (Method::HEAD, 404),
+        (Method::PUT, 500),
+        (Method::HEAD, 404),
+        (Method::PUT, 500),
+    ] {
+        let failure = Failure::from(status(code));
+        let paused = attempts.pause(failure, (&method, &url()), &events).await;
+        assert_eq!(paused.is_ok(), code != 404, "{method} {code}");
+    }
+    assert_eq!(*numbers.lock().unwrap(), [1, 1, 2, 3]);
 }
 
 /// LIM-09: a pause of 60 s is waited, one of 61 s is not.
@@ -160,7 +196,11 @@ async fn no_pause_goes_past_the_deadline() {
     let limits = Limits::default();
     let mut attempts = Attempts::seeded(&limits, Instant::now() + Duration::from_millis(400), 1);
     let refused = attempts
-        .pause(status(503).into(), &url(), &Events::default())
+        .pause(
+            status(503).into(),
+            (&Method::GET, &url()),
+            &Events::default(),
+        )
         .await;
     assert!(refused.is_err());
 }
