@@ -10,6 +10,7 @@ mod proxy;
 pub(crate) mod text;
 mod tls;
 mod token;
+mod unreachable;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -159,6 +160,16 @@ pub enum ClientError {
         /// The registry that redirected the request there, if one did.
         from: Option<RegistryHost>,
     },
+    /// The answer refuses access with an HTML page, as proxies and firewalls do.
+    #[error("`{url}` refuses access with status {status}: {message}")]
+    BlockPage {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The status.
+        status: u16,
+        /// What the page is and its title, escaped.
+        message: String,
+    },
     /// The registry sent something that the protocol does not allow.
     #[error("`{url}` breaks the rule that {rule}")]
     Protocol {
@@ -266,6 +277,8 @@ pub enum ClientError {
         from: Option<RegistryHost>,
         /// Whether it named it for an upload.
         for_upload: bool,
+        /// Whether it was requested for a blob or file, which registries keep elsewhere.
+        for_content: bool,
         /// Whether it was requested for a login, which uses no mirror.
         for_login: bool,
         /// Whether `NO_PROXY` names the host, so that no proxy is used for it.

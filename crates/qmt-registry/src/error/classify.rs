@@ -52,6 +52,7 @@ impl ClientError {
             Self::Proxy(error) => error.kind(),
             Self::Tls(error) => error.kind(),
             Self::Protocol { .. }
+            | Self::BlockPage { .. }
             | Self::Status { .. }
             | Self::RedirectRefused { .. }
             | Self::TooManyRedirects { .. }
@@ -128,13 +129,23 @@ impl ClientError {
         }
     }
 
-    /// The error of a server to which `registry` redirects, or which it names for an upload.
-    pub(crate) fn elsewhere(mut self, registry: &RegistryHost, is_named_for_upload: bool) -> Self {
+    /// The error of a server to which `registry` redirects, or which it names for an upload;
+    /// `is_content` if a blob or file was requested.
+    pub(crate) fn elsewhere(
+        mut self,
+        registry: &RegistryHost,
+        is_named_for_upload: bool,
+        is_content: bool,
+    ) -> Self {
         if let Self::Unreachable {
-            from, for_upload, ..
+            from,
+            for_upload,
+            for_content,
+            ..
         } = &mut self
         {
-            (*from, *for_upload) = (Some(registry.clone()), is_named_for_upload);
+            *from = Some(registry.clone());
+            (*for_upload, *for_content) = (is_named_for_upload, is_content);
         }
         self
     }
@@ -149,7 +160,12 @@ impl ClientError {
             | Self::TokenRefused {
                 status, message, ..
             } => (url, status, message),
-            Self::Status {
+            Self::BlockPage {
+                url,
+                status,
+                message,
+            }
+            | Self::Status {
                 url,
                 status: status @ (401 | 403 | 410),
                 message,

@@ -6,7 +6,7 @@ use qmt_storage::LayoutError;
 
 use super::credential::{password_hint, unsent_hint};
 use super::text::{APACHE_HTTPS_EXPECTED, login, write_out};
-use super::{ClientError, WithheldReason, proxy};
+use super::{ClientError, WithheldReason, proxy, unreachable};
 use crate::credentials::CredentialOrigin;
 #[cfg(feature = "http")]
 use crate::http::RootCause;
@@ -14,13 +14,14 @@ use crate::http::RootCause;
 use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX};
 use crate::redact::RedactedUrl;
 
-/// What is said of a host in `NO_PROXY`.
-const EXEMPT: &str = "the variable `NO_PROXY` names this host, so it is reached without a proxy, whatever \
-                      `proxy` and the other variables say";
-
 /// Where to look if a web site answers.
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
+
+/// What a page means that refuses access.
+const BLOCK_PAGE: &str = "a registry refuses access in JSON; this page is probably from a proxy or \
+                          firewall that blocks the request, or from a web site: check the name of the \
+                          host, and ask the operator of the network to allow access to it";
 
 /// What servers in Go, nginx and Apache answer to plain HTTP at an HTTPS port. No status code
 /// stands for this, so only the text identifies it.
@@ -108,10 +109,11 @@ impl ClientError {
             Self::WebPage { from, .. } => Some(match from {
                 None => WEB_PAGE.to_owned(),
                 Some(host) => format!(
-                    "`{host}` keeps its content there; proxies and login pages of networks also \
-                     answer with HTML"
+                    "`{host}` redirects there: login pages of networks and proxies answer with HTML; if \
+                     `{host}` keeps its content there, ask its operator"
                 ),
             }),
+            Self::BlockPage { .. } => Some(BLOCK_PAGE.to_owned()),
             Self::Credential(error) => error.hint(),
             Self::Tls(error) => error.hint(),
             Self::Status {
@@ -165,6 +167,7 @@ impl ClientError {
                 from,
                 for_upload,
                 for_login,
+                for_content,
                 exempt,
                 ..
             } => Some(match from {
@@ -172,8 +175,8 @@ impl ClientError {
                     "`{registry}` is probably behind a proxy and does not know its external URL: \
                      set that in the config of the registry"
                 ),
-                Some(registry) => unreachable_store(address, registry, *exempt),
-                None => unreachable_server(address, *exempt, *for_login),
+                Some(registry) => unreachable::target(address, registry, *exempt, *for_content),
+                None => unreachable::server(address, *exempt, *for_login),
             }),
             _ => None,
         }
@@ -332,43 +335,4 @@ pub(super) fn host_of(address: &str) -> String {
     let host = host.unwrap_or(address);
     let named: Result<RegistryHost, _> = host.parse();
     named.map_or_else(|_| host.to_owned(), |named| named.to_string())
-}
-
-/// Redirects are followed with the options of the registry, and no mirror is asked.
-fn unreachable_store(address: &str, registry: &RegistryHost, exempt: bool) -> String {
-    let proxy = if exempt {
-        EXEMPT.to_owned()
-    } else {
-        format!(
-            "`proxy` in `[registries.\"{registry}\"]`, else `HTTPS_PROXY`, `HTTP_PROXY` or \
-             `ALL_PROXY`, applies to it, except for hosts in `NO_PROXY`"
-        )
-    };
-    format!(
-        "`{registry}` keeps its content there, so a firewall must let `{address}` through as well; {proxy}"
-    )
-}
-
-fn unreachable_server(address: &str, exempt: bool, for_login: bool) -> String {
-    let host = host_of(address);
-    let plain = if address.ends_with(":443") {
-        " (if it serves plain HTTP: `plain_http = true` there)"
-    } else {
-        ""
-    };
-    let table = format!("`[registries.\"{host}\"]`");
-    let mirrors = "only mirrors with `resolve_tags = true` are asked for tags";
-    let way = match (exempt, for_login) {
-        (true, true) => format!("Note that {EXEMPT}"),
-        (true, false) => {
-            format!(
-                "Note that {EXEMPT}. Set `mirrors` in {table} to reach it another way; {mirrors}"
-            )
-        }
-        (false, true) => format!("Set `proxy` in {table} to reach it another way"),
-        (false, false) => {
-            format!("Set `proxy` or `mirrors` in {table} to reach it another way; {mirrors}")
-        }
-    };
-    format!("is the registry running, and are its name and port right{plain}? {way}")
 }

@@ -209,6 +209,7 @@ fn an_unreachable_registry_at_a_login_has_no_hint_about_mirrors() {
             address: "r.example:443".to_owned(),
             from: None,
             for_upload: false,
+            for_content: false,
             for_login,
             exempt,
             retryable: true,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, RawManifest, Registry as _, text};
+use qmt_oci_ref::{
+    Descriptor, Digest, DigestAlgorithm, MediaType, PinnedReference, RawManifest, Registry as _,
+    RegistryErrorKind, text,
+};
 use qmt_registry::credentials::{Credential, CredentialChain, Environment};
 use qmt_registry::{ClientError, RegistryWriter as _};
 use qmt_testkit::{Auth, Fault, LoggedRequest};
@@ -169,4 +172,59 @@ async fn a_time_out_names_the_request() {
     );
     let hint = hint(error.detail());
     assert!(hint.starts_with("try again later"), "{hint}");
+}
+
+/// A page of a proxy or firewall says nothing about a login, at whatever path.
+#[tokio::test]
+async fn a_page_that_refuses_access_is_no_missing_login() {
+    let server = image_behind(Auth::None).await;
+    let page = "<html><head><title>Access denied</title></head></html>";
+    let page = Fault::on("GET", "/v2/*").respond(403).body(page);
+    let page = page.without_header("docker-distribution-api-version");
+    server.fault(page.header("content-type", "text/html"));
+    let client = client(&server);
+    let resolved = resolve(&client, &server).await.map(drop);
+    let checked = client.check_host(&server.host()).await.map(drop);
+    for result in [resolved, checked] {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Protocol, "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains("status 403: an HTML page, `Access denied`"),
+            "{text}"
+        );
+        let hint = hint(error.detail());
+        assert!(
+            hint.contains("firewall") && !hint.contains("log in"),
+            "{hint}"
+        );
+    }
+}
+
+/// Only blobs are kept elsewhere: a network redirects everything to its login page.
+#[tokio::test]
+async fn a_redirect_to_a_login_page_is_no_store() {
+    let server = image_behind(Auth::None).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let portal = format!("http://{}/login", socket.local_addr().unwrap());
+    server.fault(Fault::on("GET", "/v2/*").redirect(302, &portal));
+    let client = client(&server);
+    let blob = Descriptor::of(MediaType::from("text/plain"), b"blob");
+    let fetched = pull(&client, &server.repository("acme/echo"), &blob).await;
+    let resolved = resolve(&client, &server).await.map(drop);
+    let checked = client.check_host(&server.host()).await.map(drop);
+    for (result, is_content) in [
+        (fetched.map(drop), true),
+        (resolved, false),
+        (checked, false),
+    ] {
+        let hint = hint(result.unwrap_err().detail());
+        assert_eq!(
+            hint.contains("keeps its content there"),
+            is_content,
+            "{hint}"
+        );
+        assert_eq!(hint.contains("login page"), !is_content, "{hint}");
+    }
 }

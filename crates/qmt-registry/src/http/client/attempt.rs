@@ -147,6 +147,14 @@ impl Attempt<'_> {
                 origin: (!is_anonymous).then(|| auth.origin(scope)),
                 advice: request.advice,
             },
+            // Registries send JSON, or nothing.
+            (403, _) if is_registry && !has_api_version && text.is_web_page() => {
+                ClientError::BlockPage {
+                    url,
+                    status,
+                    message,
+                }
+            }
             (400 | 401 | 403 | 422, _)
                 if (is_registry || is_challenge) && is_denied(status, &text.bytes) =>
             {

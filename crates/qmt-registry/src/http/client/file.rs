@@ -62,7 +62,8 @@ impl HttpRegistry {
             return Err(FileError::Url { rule }.into());
         }
         let download = async |mut operation: Operation| {
-            let request = operation.check_request(url, FILE.to_owned());
+            let mut request = operation.check_request(url, FILE.to_owned());
+            request.spec.is_content = true;
             let answer = operation.send(&request, &[200]).await;
             let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
             let (endpoint, spec) = (&operation.endpoint, &request.spec);

@@ -42,6 +42,7 @@ impl<'a> Request<'a> {
     /// The request for a part of an image whose manifest was read.
     pub(super) fn part(mut self) -> Self {
         (self.advice, self.may_be_private) = (PART, false);
+        self.spec.is_content = true;
         self
     }
 

@@ -188,6 +188,7 @@ pub(crate) fn broken(
             address: url.address(),
             from: None,
             for_upload: false,
+            for_content: false,
             for_login: false,
             exempt: connection.is_some_and(|(endpoint, _)| endpoint.is_exempt(&url)),
             retryable,

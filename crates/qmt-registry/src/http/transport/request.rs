@@ -28,6 +28,8 @@ pub(crate) struct RequestSpec<'a> {
     pub(crate) payload: Payload<'a>,
     /// The outermost network of the other servers that led to the URL; `None` if the registry named it.
     pub(crate) led_by: Option<AddressKind>,
+    /// Whether a blob or file is requested.
+    pub(crate) is_content: bool,
 }
 
 impl RequestSpec<'_> {
@@ -39,6 +41,7 @@ impl RequestSpec<'_> {
             headers: HeaderMap::new(),
             payload: Payload::Empty,
             led_by: None,
+            is_content: false,
         }
     }
 }
@@ -111,7 +114,7 @@ pub(crate) async fn follow(
                 error
             } else {
                 let is_named_for_upload = url == spec.url && !endpoint.is_origin_of(&url);
-                error.elsewhere(&endpoint.host, is_named_for_upload)
+                error.elsewhere(&endpoint.host, is_named_for_upload, spec.is_content)
             }
         })?;
         let headers = answer.body.response.headers_mut();

@@ -119,6 +119,7 @@ fn absent() -> Failure {
         from: None,
         exempt: false,
         for_upload: false,
+        for_content: false,
         for_login: false,
         retryable: true,
         reason: "refused",
