@@ -1,6 +1,6 @@
 //! Why a file that is not part of an image was not downloaded.
 
-use qmt_oci_ref::RegistryErrorKind;
+use qmt_oci_ref::{Digest, RegistryErrorKind};
 
 use super::text::suffix;
 use crate::redact::RedactedUrl;
@@ -37,6 +37,18 @@ pub enum FileError {
         /// What the page is, escaped.
         title: String,
     },
+    /// The file is another one than the config names.
+    #[error(
+        "the file at `{url}` has the digest `{actual}`; `sha256` in the config names `{expected}`"
+    )]
+    DigestMismatch {
+        /// Where the file was downloaded from.
+        url: RedactedUrl,
+        /// What the config names.
+        expected: Digest,
+        /// What arrived.
+        actual: Digest,
+    },
 }
 
 impl FileError {
@@ -47,7 +59,7 @@ impl FileError {
                 status: 404 | 410, ..
             } => RegistryErrorKind::NotFound,
             Self::Status { .. } => RegistryErrorKind::Unauthorized,
-            Self::WebPage { .. } => RegistryErrorKind::Content,
+            Self::WebPage { .. } | Self::DigestMismatch { .. } => RegistryErrorKind::Content,
         }
     }
 
@@ -59,6 +71,11 @@ impl FileError {
             } => None,
             Self::Status { .. } => Some(PUBLISH_OPENLY.to_owned()),
             Self::WebPage { .. } => Some(format!("check the URL; {PUBLISH_OPENLY}")),
+            Self::DigestMismatch { actual, .. } => Some(format!(
+                "the publisher may have replaced the file: only if you trust the new one, set \
+                 `sha256 = \"{}\"` for it in the config",
+                actual.hex()
+            )),
         }
     }
 }

@@ -103,9 +103,19 @@ async fn a_page_in_place_of_a_pinned_file_is_called_that() {
     let error = answer(file().body("other")).await.unwrap_err();
     let detail = error.detail();
     assert!(
-        matches!(detail, Some(ClientError::DigestMismatch { .. })),
+        matches!(
+            detail,
+            Some(ClientError::File(FileError::DigestMismatch { .. }))
+        ),
         "{error:?}"
     );
+    let text = error.to_string();
+    for words in [&url, "`sha256` in the config", &digest.to_string()] {
+        assert!(text.contains(words), "{text}");
+    }
+    let hint = detail.unwrap().hint().unwrap();
+    let line = format!("`sha256 = \"{}\"`", Digest::sha256("other").hex());
+    assert!(hint.contains(&line), "{hint}");
     // What hashes to the digest is the file, whatever the headers say.
     for fault in [
         file(),

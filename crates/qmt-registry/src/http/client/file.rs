@@ -9,7 +9,6 @@ use url::Url;
 use super::HttpRegistry;
 use super::manifest::is_html;
 use super::operation::Operation;
-use crate::blob::check_digest;
 use crate::error::{ClientError, FileError};
 use crate::http::auth::Auth;
 use crate::http::transport::{ErrorBody, Secrets, is_web_page};
@@ -36,8 +35,7 @@ impl HttpRegistry {
     ///
     /// # Errors
     ///
-    /// Those of [`Self::download`], and [`ClientError::DigestMismatch`]. Other content is
-    /// [`ClientError::File`] if it is an HTML page, such as that of a login, and
+    /// Those of [`Self::download`]. Other content is [`ClientError::File`], and
     /// [`ClientError::Protocol`] if the server encodes it.
     pub async fn download_pinned(
         &self,
@@ -90,7 +88,15 @@ impl HttpRegistry {
                 let title = secrets.message(&ErrorBody { bytes, is_html });
                 return Err(FileError::WebPage { url, title }.into());
             }
-            check_digest(digest, &actual, None)?;
+            if actual != *digest {
+                let expected = digest.clone();
+                return Err(FileError::DigestMismatch {
+                    url,
+                    expected,
+                    actual,
+                }
+                .into());
+            }
             Ok(content)
         };
         let anonymous = Arc::new(Auth::anonymous());
