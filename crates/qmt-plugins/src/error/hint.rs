@@ -63,6 +63,12 @@ impl Error {
                 Some(format!("{hint}; or {}", index.hint))
             }
             _ if let Some(hint) = cause_hint => Some(hint.to_owned()),
+            // What is missing may be where it could not be looked for.
+            Self::NotVerified {
+                source: error @ VerifyError::Source { source, .. },
+                reference,
+                ..
+            } if unsigned_index(error).is_none() => Some(failed_lookup_hint(source, reference)),
             Self::NotVerified {
                 source, reference, ..
             } => not_verified_hint(source, reference),
@@ -260,6 +266,19 @@ const IS_THERE_A_NETWORK: &str = "is there a network, and does it require a prox
 const UNREACHABLE_TRUST: &str = "Without a network, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
     public Sigstore that is built in; keys that need no transparency log (`transparency_log = \
     \"optional\"`) require no trust root";
+
+/// Returns what to do where signatures or attestations could not be looked up.
+fn failed_lookup_hint(failed: &RegistryError, reference: &str) -> String {
+    let next = if failed.is_retryable() {
+        "try again later"
+    } else {
+        "find out why this request fails: what is missing may be in this place"
+    };
+    format!(
+        "{next}; `qmt-plugins why {}` shows what was discovered, and what could not be read",
+        shell_word(reference)
+    )
+}
 
 /// Returns how an image that is not verified can be signed, or its signer accepted.
 pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {

@@ -1,7 +1,7 @@
 //! What `verify` and `why` say about an image with several signatures.
 
 use qmt_oci_ref::Digest;
-use qmt_testkit::{Fault, Identity, Signing};
+use qmt_testkit::{FakeRegistry, Fault, Identity, Signing};
 
 use crate::scene::{EMAIL, ISSUER, Scene};
 
@@ -245,4 +245,45 @@ fn why_shows_odd_places_of_an_accepted_image() {
         "{}",
         why.stdout
     );
+}
+
+/// A command in a warning names the config, as one in an error does: it can be pasted.
+#[test]
+fn a_command_in_a_warning_names_the_config() {
+    let scene = Scene::new();
+    let mirror = FakeRegistry::builder().start().unwrap();
+    let denied = r#"{"errors":[{"code":"DENIED","message":"no"}]}"#;
+    mirror.fault(Fault::on("GET", "/v2/*").respond(403).body(denied));
+    let host = mirror.host();
+    let config = scene.config(&format!("[registries.\"{host}\"]\nplain_http = true\n"));
+    let mirrored = format!("plain_http = true\nmirrors = [\"{host}\"]");
+    let config = config.replacen("plain_http = true", &mirrored, 1);
+    let pulled = scene.with(&config, &["pull", "greet"]);
+    assert_eq!(pulled.code, Some(0), "{}", pulled.transcript());
+    let command = format!("`qmt-plugins --config other.toml login {host}`");
+    let warned = pulled.messages();
+    assert!(warned.contains(&command), "{}", pulled.transcript());
+    let repeated = "--config other.toml --config";
+    assert!(!warned.contains(repeated), "{}", pulled.transcript());
+}
+
+/// The attestation may be where it could not be looked for: it is not missing.
+#[test]
+fn a_failed_look_up_of_an_attestation_is_tried_again() {
+    let scene = Scene::new();
+    let demand = "attestations = [{ predicate_type = \"https://slsa.dev/provenance/v1\", \
+                  builder = \"https://builder.example\" }]";
+    let config = policy(&scene, demand);
+    let missing = scene.with(&config, &["pull", "greet"]);
+    assert_eq!(missing.code, Some(3), "{}", missing.transcript());
+    let attach = "attach the attestation";
+    let said = missing.messages();
+    assert!(said.contains(attach), "{}", missing.transcript());
+    let fault = Fault::on("GET", "/v2/*/manifests/*").when(|one| one.target.ends_with(".att"));
+    scene.registry.fault(fault.respond(500));
+    let unknown = scene.with(&config, &["pull", "greet"]);
+    assert_eq!(unknown.code, Some(5), "{}", unknown.transcript());
+    let said = unknown.messages();
+    assert!(said.contains("try again later"), "{}", unknown.transcript());
+    assert!(!said.contains(attach), "{}", unknown.transcript());
 }
