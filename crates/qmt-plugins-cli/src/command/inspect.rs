@@ -76,7 +76,7 @@ fn is_for_others(error: &Error) -> bool {
             kind: None,
             unreadable: 0,
             ..
-        } | ArtifactError::NoImage { unreadable: 0, .. }
+        }
     )
 }
 

@@ -276,6 +276,26 @@ fn every_platform_of_an_image_is_shown() {
     );
 }
 
+/// An index without images is an error with and without the option.
+#[test]
+fn an_index_that_lists_nothing_is_an_error() {
+    let scene = Scene::new();
+    let index = qmt_oci_ref::manifest::OCI_INDEX;
+    let name = format!("{}/acme/empty:1", scene.registry.host());
+    for manifests in ["null", "[]"] {
+        let bytes =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":{manifests}}}"#);
+        let registry = &scene.registry;
+        registry.put_manifest("acme/empty", "1", index, bytes);
+        for arguments in [&["inspect", &name][..], &["inspect", &name, "--all"]] {
+            let answer = scene.run(arguments);
+            assert_eq!(answer.code, Some(1), "{}", answer.transcript());
+            let said = answer.messages();
+            assert!(said.contains("lists no image"), "{}", answer.transcript());
+        }
+    }
+}
+
 /// What the registry says about the manifest for this machine is the result, next to the platforms.
 #[test]
 fn a_manifest_that_cannot_be_read_is_not_called_absent() {
