@@ -58,7 +58,14 @@ pub(crate) async fn verify_versions(
                 let outcome = check(context, &current).await;
                 Some(Ok(report(context, &current, outcome, allows).await))
             }
-            Err(error) => Some(Err(StageError::Resolve(error).attach(context, None))),
+            Err(error) => {
+                let mut error = StageError::Resolve(error).attach(context, None);
+                // Lockfile or cache have a digest of the tag, but not that of now.
+                if let Error::Offline { missing, .. } = &mut error {
+                    *missing = "the current digest";
+                }
+                Some(Err(error))
+            }
         }
     };
     let (outcome, current) = join(check_used(context, &used), current).await;

@@ -180,6 +180,9 @@ fn other(versions: &Versions) -> Option<String> {
             let digest = version.reference.digest();
             format!("the tag names another digest now: {digest}, {verdict}{next}")
         }
+        Err(Error::Offline { rule, .. }) => {
+            format!("what the tag names now is not known: {rule} forbids the network")
+        }
         Err(error) => {
             let causes = messages(error).join(": ");
             format!("what the tag names now is not known: {causes}")

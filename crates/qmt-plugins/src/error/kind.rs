@@ -134,8 +134,9 @@ pub(super) fn not_verified(plugin: &str, reference: &str, source: &VerifyError) 
     if of_verification(source) == ErrorKind::NotVerified {
         return format!("`{plugin}` is not verified, so it is not loaded: `{reference}`");
     }
+    // A version that the cache has with its signatures may be loaded all the same.
     let of = of(plugin, reference);
-    format!("{of}looking up the signatures of `{reference}` failed, so it is not loaded")
+    format!("{of}looking up the signatures of `{reference}` failed")
 }
 
 fn of_verification(source: &VerifyError) -> ErrorKind {
