@@ -94,8 +94,11 @@ async fn report(
             Ok(kind) => kind.and_then(|kind| allows(kind, trust).err()),
             Err(error) => {
                 let error = error.attach(context, Some(resolved.pin()));
-                // A registry that does not answer says nothing about the image.
-                Some(error).filter(|error| registry_cause(error).is_none())
+                // A registry that does not answer says nothing about the image; that a manifest
+                // of it does not exist is an answer.
+                let says_nothing =
+                    registry_cause(&error).is_some_and(|cause| !cause.is_not_found());
+                (!says_nothing).then_some(error)
             }
         };
     }

@@ -99,7 +99,7 @@ impl Comparison {
         let text = match locked {
             None => format!("not locked for this reference; the tag names {digest}, {verdict}"),
             Some(locked) if locked != digest => format!("{locked} → {digest}, {verdict}"),
-            Some(_) if verified => format!("up to date, {digest}"),
+            Some(_) if verified && now.refused.is_none() => format!("up to date, {digest}"),
             Some(_) => format!("up to date, {digest}, {verdict}"),
         };
         let outdated = locked != Some(digest);

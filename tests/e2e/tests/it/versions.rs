@@ -1,10 +1,10 @@
 //! Which version `verify`, `why` and `outdated` report: the locked one, and what the tag names now.
 
-use qmt_testkit::Fault;
+use qmt_testkit::{Fault, Identity, ImageBuilder, IndexBuilder, Signing, plugins};
 use serde_json::json;
 
 use crate::command::Answer;
-use crate::scene::{Scene, without_verification};
+use crate::scene::{EMAIL, ISSUER, Scene, without_verification};
 
 /// The output says where the digest comes from, and that the tag names another one.
 #[test]
@@ -70,7 +70,7 @@ fn a_refused_version_does_not_hide_a_good_one() {
     let config = scene.config("").replace("acme/unsigned:1", "acme/greet:2");
     // The tag of the unsigned one is locked while verification is off.
     let skip = without_verification(&config);
-    let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
+    let image = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
     let unsigned = image.push(&scene.registry, "acme/greet", "2");
     let pulled = scene.with(&skip, &["pull", "unsigned"]);
     assert_eq!(pulled.code, Some(0), "{}", pulled.transcript());
@@ -131,10 +131,64 @@ fn what_the_tag_names_may_be_unknown() {
     assert!(
         answer
             .stdout
-            .contains("what the tag names now is not known"),
+            .contains("what the tag names now is not known: `--offline` forbids the network"),
         "{}",
         answer.stdout
     );
+    // The cache has recorded a digest of the tag, so it does not lack "the" digest.
+    let answer = scene.run(&["verify", "greet", "--offline", "--format", "json"]);
+    let message = answer.json()["current"]["error"]["message"].to_string();
+    assert!(message.contains("the current digest of"), "{message}");
+}
+
+/// `run` loads what the cache has, so `verify` does not say that it is not loaded.
+#[test]
+fn a_registry_that_is_down_says_nothing_about_loading() {
+    let Scene { registry, desk, .. } = Scene::new();
+    desk.run(&["pull", "greet"]);
+    drop(registry);
+    for command in ["verify", "why"] {
+        let answer = desk.run(&[command, "greet"]);
+        assert_eq!(answer.code, Some(5), "{}", answer.transcript());
+        let said = answer.messages();
+        assert!(!said.contains("not loaded"), "{}", answer.transcript());
+    }
+    let loaded = desk.run(&["run", "greet", "greet"]);
+    assert_eq!(loaded.code, Some(0), "{}", loaded.transcript());
+}
+
+/// The signature of the index is accepted, and loading is refused: the manifest does not exist.
+#[test]
+fn outdated_reports_a_manifest_that_is_gone() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let child = ImageBuilder::wasm(plugins::echo_wasm()).build();
+    let index = IndexBuilder::new()
+        .platform(&child, qmt_oci_ref::manifest::platform("wasi", "wasm"))
+        .build();
+    let pushed = index.push(&scene.registry, "acme/greet", "2");
+    scene.sign(
+        &pushed.digest().to_string(),
+        [Signing::keyless(Identity::email(EMAIL, ISSUER))],
+    );
+    let more = format!("[[providers]]\nname = \"lost\"\npath = \"oci://{host}/acme/greet:2\"\n");
+    let config = scene.config(&more);
+    let json = ["outdated", "lost", "--format", "json"];
+    let entry = |answer: Answer| {
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        answer.json()["plugins"][0].clone()
+    };
+    assert!(entry(scene.with(&config, &json))["error"].is_null());
+    let gone = scene
+        .registry
+        .delete_manifest("acme/greet", child.root().digest());
+    assert!(gone.is_some());
+    let error = entry(scene.with(&config, &json))["error"].clone();
+    assert_eq!(error["kind"], "not-found", "{error:#}");
+    let shown = scene.with(&config, &["outdated", "lost"]).stdout;
+    assert!(shown.contains("which is refused"), "{shown}");
+    let pulled = scene.with(&config, &["pull", "lost"]);
+    assert_eq!(pulled.code, Some(4), "{}", pulled.transcript());
 }
 
 #[test]
