@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use qmt_oci_ref::manifest::ManifestError;
+use qmt_oci_ref::text::counted;
 use qmt_oci_ref::{Digest, PluginKind, RegistryError, text};
 
 use crate::problem::{ContentProblem, LayerProblem, Limit, PackProblem};
@@ -143,7 +144,7 @@ pub enum ArtifactError {
         digest: Digest,
     },
     /// The image config lists another number of layers than the manifest.
-    #[error("the image config of `{digest}` lists {diff_ids} layers, the manifest {layers}")]
+    #[error("the image config of `{digest}` lists {}, the manifest {layers}", counted(*.diff_ids, "layer"))]
     DiffIdCount {
         /// The manifest.
         digest: Digest,
@@ -284,10 +285,11 @@ pub(crate) fn escaped(name: &[u8]) -> String {
 }
 
 fn mismatch(expected: &Digest, size: u64, actual: &Digest, length: u64) -> String {
+    let [size, length] = [size, length].map(|length| counted(length, "byte"));
     if actual == expected {
-        format!("the content of `{expected}` has {length} bytes, its descriptor says {size} bytes")
+        format!("the content of `{expected}` has {length}, its descriptor says {size}")
     } else {
-        format!("the content of `{expected}` ({size} bytes) hashes to `{actual}` ({length} bytes)")
+        format!("the content of `{expected}` ({size}) hashes to `{actual}` ({length})")
     }
 }
 

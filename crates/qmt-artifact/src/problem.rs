@@ -4,6 +4,7 @@
 use std::fmt;
 
 use qmt_oci_ref::Digest;
+use qmt_oci_ref::text::counted;
 
 use crate::error::escaped;
 use crate::extract::path;
@@ -97,7 +98,7 @@ pub enum LayerProblem {
     #[error("it ends too early")]
     Truncated,
     /// The layer has another size than its descriptor says.
-    #[error("it has {actual} bytes or more, its descriptor says {expected}")]
+    #[error("it has {} or more, its descriptor says {expected}", counted(*.actual, "byte"))]
     Size {
         /// What the descriptor says.
         expected: u64,

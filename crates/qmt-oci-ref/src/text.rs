@@ -272,6 +272,12 @@ pub fn messages(error: &dyn Error) -> Vec<String> {
     messages
 }
 
+/// Formats a number of things: `1 layer`, `2 layers`. The plural of `what` ends with `s`.
+pub fn counted<T: Copy + std::fmt::Display + PartialEq + From<u8>>(count: T, what: &str) -> String {
+    let end = if count == T::from(1) { "" } else { "s" };
+    format!("{count} {what}{end}")
+}
+
 fn filtered(text: &str, max_chars: usize, is_safe: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len().min(max_chars));
     let mut room = max_chars;

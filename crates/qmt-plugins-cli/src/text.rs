@@ -3,14 +3,9 @@
 use std::ffi::OsString;
 
 use qmt_plugins::oci_ref::text;
+pub(crate) use qmt_plugins::oci_ref::text::counted;
 use terminal_size::{Height, terminal_size_of};
 use textwrap::{Options, WordSeparator, WordSplitter};
-
-/// Formats a number of things: `1 plugin`, `2 plugins`.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{end}")
-}
 
 /// The placeholder for a space at which no line may be broken; [`shown`] replaces it.
 const FIXED_SPACE: char = '\u{a0}';

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use qmt_oci_ref::text::counted;
 use qmt_oci_ref::{RegistryError, RegistryErrorKind, RegistryHost};
 use qmt_registry::credentials::{CredentialChain, CredentialOrigin};
 use qmt_registry::{HostOptions, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
@@ -112,9 +113,8 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             if *remaining > limit.unwrap_or(0) / 10 {
                 return;
             }
-            format!(
-                "{host} allows {remaining} more pulls; many registries allow more after a login"
-            )
+            let pulls = counted(*remaining, "more pull");
+            format!("{host} allows {pulls}; many registries allow more after a login")
         }
         RegistryEvent::MirrorSkipped {
             mirror,

@@ -14,7 +14,7 @@ mod unreachable;
 
 use std::{path::PathBuf, time::Duration};
 
-use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
+use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError, text::counted};
 
 pub use self::credential::{CredentialError, HelperFailure, WithheldReason};
 pub use self::file::FileError;
@@ -205,7 +205,7 @@ pub enum ClientError {
         message: String,
     },
     /// A request is redirected more often than the limit allows.
-    #[error("`{url}` is redirected more than {limit} times")]
+    #[error("`{url}` is redirected more than {}", counted(*.limit, "time"))]
     TooManyRedirects {
         /// What was asked for.
         url: RedactedUrl,

@@ -186,7 +186,7 @@ impl Policy {
         } else if count > AUTHORITIES_MAX {
             format!("`any_of` has over {AUTHORITIES_MAX} entries")
         } else if require == 0 || require > count {
-            format!("`require = {require}` of {count} entries of `any_of`")
+            format!("`require = {require}`, and the number of entries of `any_of` is {count}")
         } else {
             return Ok(Self::with(Signers::AnyOf {
                 authorities,

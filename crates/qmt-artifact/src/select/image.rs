@@ -112,7 +112,10 @@ impl Selector<'_> {
         let (count, all) = (layers.len(), manifest.layers().len());
         self.note(match &file {
             FileRule::Layer => "the plugin is a layer of its own".to_owned(),
-            file => format!("{file} is looked for in {count} of {all} layers"),
+            file => format!(
+                "{file} is looked for in {count} of {}",
+                text::counted(all, "layer")
+            ),
         });
         let note = if reason == Reason::LastResort && has_platform {
             Some(self.last_resort_note(platform.as_ref()))

@@ -81,11 +81,13 @@ impl fmt::Display for LoadError {
                 plugin,
                 instances,
                 limit,
-            } => write!(
-                f,
-                "plugin `{plugin}` is busy: none of its {instances} instances became free \
-                 within {limit:?}"
-            ),
+            } => {
+                let none = match instances {
+                    1 => "its only instance did not become".to_owned(),
+                    all => format!("none of its {all} instances became"),
+                };
+                write!(f, "plugin `{plugin}` is busy: {none} free within {limit:?}")
+            }
             Self::TimedOut {
                 plugin,
                 export,

@@ -1,5 +1,7 @@
 //! The rules that a shared library can break.
 
+use qmt_oci_ref::text::counted;
+
 /// Why some bytes are not a shared library that can be opened here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -8,7 +10,7 @@ pub enum NativeRefusal {
     #[error("it is not an ELF, Mach-O or PE file")]
     UnknownFormat,
     /// Too many bytes.
-    #[error("it has {size} bytes, more than `library_max`, which is {limit}")]
+    #[error("it has {}, more than `library_max`, which is {limit}", counted(*.size, "byte"))]
     TooLarge {
         /// The size in bytes.
         size: u64,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use qmt_oci_ref::text::counted;
+
 use super::BoxError;
 use super::text::suggested;
 
@@ -37,7 +39,7 @@ pub enum WasmRefusal {
         version: u16,
     },
     /// Too many bytes.
-    #[error("it has {size} bytes, more than the {limit} that a module may have")]
+    #[error("it has {}, more than the {limit} that a module may have", counted(*.size, "byte"))]
     TooLarge {
         /// The size in bytes.
         size: u64,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qmt_oci_ref::text::escape;
+use qmt_oci_ref::text::{counted, escape};
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::http::HttpError;
@@ -20,7 +20,7 @@ pub(super) enum Fault {
     OutOfMemory,
     #[error("{argument} is not a block of memory")]
     NoBlock { argument: &'static str },
-    #[error("{argument} has {length} bytes, more than the {limit} that it may have")]
+    #[error("{argument} has {}, more than the {limit} that it may have", counted(*.length, "byte"))]
     TooLong {
         argument: &'static str,
         length: u64,

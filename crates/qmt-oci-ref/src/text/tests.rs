@@ -197,3 +197,10 @@ fn keys_are_recognised_and_their_paths_are_not() {
         assert!(!is_key_material(path), "{path}");
     }
 }
+
+#[test]
+fn one_thing_has_no_plural() {
+    assert_eq!(counted(0_usize, "layer"), "0 layers");
+    assert_eq!(counted(1_u64, "layer"), "1 layer");
+    assert_eq!(counted(2_u32, "layer"), "2 layers");
+}

@@ -14,6 +14,7 @@ use crate::args::{CacheCommand, Global, Prune};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
+use crate::text::counted;
 
 /// Runs the subcommand.
 pub(crate) async fn cache(
@@ -70,8 +71,9 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
             "size": record.size(),
             "path": entry.path.to_string_lossy(),
         }));
-        let (kind, size, manifest) = (record.kind(), record.size(), record.manifest());
-        rows.push((name(entry), format!("{kind}, {size} bytes, {manifest}")));
+        let (kind, manifest) = (record.kind(), record.manifest());
+        let size = counted(record.size(), "byte");
+        rows.push((name(entry), format!("{kind}, {size}, {manifest}")));
     }
     let imported = host.cache().imported().await.map_err(Error::from)?;
     for image in &imported {
@@ -86,7 +88,7 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
 
 async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     let report = host.cache().verify_all().await.map_err(Error::from)?;
-    let mut text = format!("{} files are intact\n", report.good);
+    let mut text = format!("intact: {}\n", counted(report.good, "file"));
     let [damaged, not_removed] = [
         ("damaged and removed", &report.damaged),
         ("damaged and could not be removed", &report.not_removed),
@@ -105,11 +107,12 @@ async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     });
     let message = match (damaged.len(), not_removed.len()) {
         (0, 0) => return output.result(&data, &text),
-        (removed, 0) => format!("{removed} files were damaged, and are removed"),
-        (0, left) => format!("{left} files are damaged, and could not be removed"),
+        (removed, 0) => format!("removed {}", counted(removed, "damaged file")),
+        (0, left) => format!("{} could not be removed", counted(left, "damaged file")),
         (removed, left) => format!(
-            "{removed} files were damaged, and are removed; {left} are damaged, and could not be \
-             removed"
+            "removed {}; {} could not be removed",
+            counted(removed, "damaged file"),
+            counted(left, "damaged file")
         ),
     };
     let code = Code::Failure;
@@ -136,11 +139,14 @@ async fn prune(host: &PluginHost, output: &Output, prune: Prune) -> CommandResul
     let (evicted, blobs, litter) = (report.evicted.len(), report.blobs, report.litter);
     let images = match report.imported.len() {
         0 => String::new(),
-        count => format!("{count} imported images, "),
+        count => format!("{}, ", counted(count, "imported image")),
     };
     let removed = format!(
-        "{evicted} plugins, {images}{blobs} blobs and {litter} leftovers: {} bytes",
-        report.freed
+        "{}, {images}{} and {}: {}",
+        counted(evicted, "plugin"),
+        counted(blobs, "blob"),
+        counted(litter, "leftover"),
+        counted(report.freed, "byte")
     );
     let mut rows = vec![("removed", removed)];
     let shown = kept.iter();

@@ -10,6 +10,7 @@ use super::CommandResult;
 use crate::args::{Global, Inspect};
 use crate::output::{self, Output};
 use crate::session;
+use crate::text::counted;
 
 /// Rows of a table.
 type Rows = Vec<(&'static str, String)>;
@@ -120,8 +121,9 @@ fn rows(inspection: &Inspection) -> Rows {
         row("signature", format!("none: {reason}"));
     }
     for layer in &inspection.layers {
-        let (digest, media_type, size) = (layer.digest(), layer.media_type(), layer.size());
-        row("layer", format!("{digest}, {media_type}, {size} bytes"));
+        let (digest, media_type) = (layer.digest(), layer.media_type());
+        let size = counted(layer.size(), "byte");
+        row("layer", format!("{digest}, {media_type}, {size}"));
     }
     for (name, value) in &inspection.annotations {
         row("annotation", format!("{name} = {value}"));
@@ -135,7 +137,7 @@ fn rows(inspection: &Inspection) -> Rows {
     };
     row(
         "content",
-        format!("{}, {} bytes", content.digest, content.size),
+        format!("{}, {}", content.digest, counted(content.size, "byte")),
     );
     match &content.preflight {
         Ok(found) => {

@@ -13,6 +13,7 @@ use super::CommandResult;
 use crate::args::{Language, New};
 use crate::exit::Failure;
 use crate::output::{self, Output};
+use crate::text::counted;
 
 /// A file's path in the project and its template.
 type Template = (&'static str, &'static str);
@@ -67,7 +68,10 @@ pub(crate) fn new(output: &Output, new: &New) -> CommandResult {
     }
     let readme = folder.join("README.md").display().to_string();
     let rows = [
-        ("created", format!("{}, {} files", new.name, files.len())),
+        (
+            "created",
+            format!("{}, {}", new.name, counted(files.len(), "file")),
+        ),
         ("next", format!("build, run and publish it: {readme}")),
     ];
     let data = json!({ "project": new.name, "files": files, "readme": readme });

@@ -19,6 +19,7 @@ use crate::args::{Global, Publish};
 use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
+use crate::text::counted;
 
 /// Largest key file that is read, in bytes.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
@@ -85,7 +86,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     let mut rows = vec![
         ("published", published.destination.clone()),
         ("digest", published.digest.to_string()),
-        ("size", format!("{} bytes", published.size)),
+        ("size", counted(published.size, "byte")),
         ("manifests", published.manifests.len().to_string()),
     ];
     if let Some(signature) = &published.signature {

@@ -12,6 +12,7 @@ use crate::args::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
+use crate::text::counted;
 
 /// What commands about all plugins of the config print if there are none.
 pub(super) const NO_PLUGINS: &str = "the config names no plugins\n";
@@ -150,7 +151,7 @@ pub(super) fn shown(signer: Option<&SignerId>) -> String {
 
 pub(super) fn describe(name: &str, summary: &ArtifactSummary) -> String {
     let image = summary.reference.as_ref().map(ToString::to_string);
-    let file = format!("{}, {} bytes", summary.file_digest, summary.size);
+    let file = format!("{}, {}", summary.file_digest, counted(summary.size, "byte"));
     output::table(&[
         (name, summary.kind.to_string()),
         ("  image", image.unwrap_or_else(|| "a file".to_owned())),

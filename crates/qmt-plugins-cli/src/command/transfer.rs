@@ -13,6 +13,7 @@ use super::{CommandResult, pull};
 use crate::args::Export;
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
+use crate::text::counted;
 
 /// Writes plugins with their signatures into a layout.
 pub(super) async fn export(host: &PluginHost, output: &Output, options: &Export) -> CommandResult {
@@ -138,7 +139,7 @@ pub(super) async fn import(
 
 /// Describes what was copied, as data and as text.
 fn transferred(done: &str, report: &TransferReport) -> (Value, String) {
-    let blobs = format!("{}, {} bytes", report.blobs, report.bytes);
+    let blobs = format!("{}, {}", report.blobs, counted(report.bytes, "byte"));
     let rows = [
         (&*format!("{done} images"), report.images.len().to_string()),
         ("with signatures", report.signatures.to_string()),

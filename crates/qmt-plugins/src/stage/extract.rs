@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use qmt_artifact::{ExtractSink, FileRule};
 use qmt_cache::{Record, Staging};
 use qmt_oci_ref::Descriptor;
+use qmt_oci_ref::text::counted;
 
 use super::select::Selected;
 use super::verify::Verified;
@@ -84,7 +85,7 @@ pub(crate) async fn extract(
         .ok_or_else(|| stopped(io::Error::other("the staging area is still in use")))?;
     context.reporter.finished(
         Stage::Fetch,
-        format!("{file_name}, {kind}, {size} bytes, {digest}"),
+        format!("{file_name}, {kind}, {}, {digest}", counted(size, "byte")),
     );
     let manifest = selection.manifest();
     let root = selected.verified().resolved().pin().digest().clone();

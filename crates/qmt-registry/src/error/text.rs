@@ -58,9 +58,9 @@ pub(super) fn mismatch(expected: &Digest, actual: &Digest, header: Option<&Redac
 
 pub(super) fn size_mismatch(digest: &Digest, expected: u64, actual: u64, at_least: bool) -> String {
     let or_more = if at_least { " or more" } else { "" };
+    let expected = text::counted(expected, "byte");
     format!(
-        "`{digest}` has {expected} bytes according to its descriptor, but its content has \
-         {actual}{or_more}"
+        "`{digest}` has {expected} according to its descriptor, but its content has {actual}{or_more}"
     )
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::manifest::ManifestError;
+use qmt_oci_ref::text::counted;
 use qmt_oci_ref::{Descriptor, Digest, Tag};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -41,7 +42,7 @@ pub enum LayoutError {
         actual: Digest,
     },
     /// Content does not have the size that its descriptor says.
-    #[error("content of `{digest}` has {actual} bytes, its descriptor says {expected}")]
+    #[error("content of `{digest}` has {}, its descriptor says {expected}", counted(*.actual, "byte"))]
     Size {
         /// The digest of the content.
         digest: Digest,

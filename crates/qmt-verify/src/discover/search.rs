@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt as _};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{
     Digest, PinnedReference, RawManifest, Reference, Registry, RegistryError, RegistryErrorKind,
-    Tag,
+    Tag, text,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -172,7 +172,10 @@ impl<'a> Search<'a> {
         let digest = descriptor.digest();
         let actual = Digest::of(digest.algorithm(), &bytes);
         let reason = if count as u64 != size {
-            format!("its content has {count} bytes, expected {size}")
+            format!(
+                "its content has {}, expected {size}",
+                text::counted(count, "byte")
+            )
         } else if actual != *digest {
             format!("its content hashes to `{actual}`, expected `{digest}`")
         } else {

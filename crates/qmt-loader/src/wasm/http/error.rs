@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use qmt_oci_ref::text::counted;
+
 use super::public::AddressError;
 use crate::error::BoxError;
 
@@ -39,7 +41,7 @@ pub(in crate::wasm) enum HttpError {
     NotGranted { host: String, port: u16 },
     #[error("the time of the call ended before the HTTP response was complete")]
     TimedOut,
-    #[error("the HTTP request was redirected more than {limit} times")]
+    #[error("the HTTP request was redirected more than {}", counted(*.limit, "time"))]
     TooManyRedirects { limit: usize },
     #[error("the target of the redirect cannot be read")]
     Location,
