@@ -386,7 +386,13 @@ fn platform_of(text: &str) -> Option<Platform> {
         let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         !part.is_empty() && bytes.all(is_of_word)
     };
-    if ![os, architecture].into_iter().chain(variant).all(is_word) {
+    // What other readers refuse about a variant is said where it is used.
+    let variant_parts = variant.into_iter().flat_map(|variant| variant.split('/'));
+    if ![os, architecture]
+        .into_iter()
+        .chain(variant_parts)
+        .all(is_word)
+    {
         return None;
     }
     let mut platform = manifest::platform(os, architecture);

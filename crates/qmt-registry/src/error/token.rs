@@ -120,9 +120,16 @@ impl TokenServerError {
 }
 
 fn for_credential(origin: Option<&CredentialOrigin>) -> String {
-    let credential = origin.map(credential).unwrap_or_default();
-    let separator = if credential.is_empty() { "" } else { " for " };
-    format!("{separator}{}", credential.trim_end_matches(','))
+    let credential = match origin {
+        None => return String::new(),
+        // What follows the name of the credential elsewhere would end with a comma here.
+        Some(origin @ CredentialOrigin::Entry { .. }) => format!("the credential in {origin}"),
+        Some(origin) => credential(origin),
+    };
+    if credential.is_empty() {
+        return credential;
+    }
+    format!(" for {credential}")
 }
 
 /// What to do where a server fails for a credential: anonymous requests may be answered.

@@ -67,9 +67,8 @@ fn a_trusted_root_with_the_names_of_the_definition_is_read() {
 /// `cosign trusted-root create` writes no URL if it is given none.
 #[test]
 fn a_trusted_root_without_urls_is_read() {
-    for absent in [None, Some(serde_json::Value::Null)] {
-        let mut root: serde_json::Value =
-            serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+    for absent in [None, Some(Value::Null)] {
+        let mut root: Value = serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
         for (list, field) in [
             ("tlogs", "baseUrl"),
             ("ctlogs", "baseUrl"),

@@ -279,8 +279,8 @@ fn a_failed_look_up_of_an_attestation_is_tried_again() {
     let attach = "attach the attestation";
     let said = missing.messages();
     assert!(said.contains(attach), "{}", missing.transcript());
-    let fault = Fault::on("GET", "/v2/*/manifests/*").when(|one| one.target.ends_with(".att"));
-    scene.registry.fault(fault.respond(500));
+    let tag = Fault::on("GET", "/v2/*/manifests/*.att");
+    scene.registry.fault(tag.respond(500));
     let unknown = scene.with(&config, &["pull", "greet"]);
     assert_eq!(unknown.code, Some(5), "{}", unknown.transcript());
     let said = unknown.messages();
