@@ -315,7 +315,7 @@ async fn an_answer_without_a_token_is_no_refusal() {
         else {
             panic!("{all:?}");
         };
-        let words = [said, "for the credential, entry `", "config.json`: its"];
+        let words = [said, "for the credential in entry `", "config.json`: its"];
         assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
     }
 }
