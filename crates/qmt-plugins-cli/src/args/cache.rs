@@ -60,7 +60,7 @@ pub(crate) struct Export {
         long,
         value_name = "OS/ARCH[/VARIANT]",
         value_delimiter = ',',
-        value_parser = super::platform
+        value_parser = super::platform::platform
     )]
     pub(crate) platform: Vec<Platform>,
     /// Names of plugins in the config. Default: all of them that are images.

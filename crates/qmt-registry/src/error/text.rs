@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use qmt_oci_ref::{Digest, RegistryHost, text};
 
+#[cfg(feature = "http")]
 use super::ClientError;
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
